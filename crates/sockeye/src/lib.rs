@@ -1,0 +1,1 @@
+//! WebSocket and HTTP engine: server and client on one event loop, yours or ours.

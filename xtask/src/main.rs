@@ -1,0 +1,3 @@
+//! The chores of the workspace: `cargo xtask test` and its stages.
+
+fn main() {}
