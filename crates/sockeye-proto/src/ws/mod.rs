@@ -1,0 +1,217 @@
+//! The WebSocket machine: one connection after its handshake, either role (RFC 6455).
+//!
+//! Knows frames, messages, the closing handshake and its deadlines. Knows no socket, no clock and
+//! no handshake; owns no output and, while it waits between messages, no heap memory. Input is a
+//! cursor that [`WebSocket::receive`] consumes from the front and unmasks in place; output goes to
+//! [`Cx::output`](crate::Cx::output). How the input is cut never changes what comes out.
+//!
+//! # Copies
+//! A message that is one frame and wholly in the input is handed out where it lies: no copy. Any
+//! other is assembled: one copy, into a buffer that grows with the data, never with a length that
+//! was only announced. Sending copies once, into the output.
+//!
+//! # States
+//! | state | our Close | peer's Close | violation | end of stream | deadline |
+//! |---|---|---|---|---|---|
+//! | Open | → Draining or Discarding | answer it → Finished, `Event::Close` | Close 1002, 1007, 1008, 1009 → Failed, `Err` | → Gone, `Lost` | ping, 1001 → Draining, or → Gone, `Lost` |
+//! | Draining, Discarding | `Misuse` | → Finished, `Event::Close` | → Failed, `Err` | → Gone, `Lost` | → Gone, `Lost` |
+//! | Failed | `Misuse` | ignored | ignored | → Gone | → Gone |
+//! | Finished | `Misuse` | ignored | ignored | → Gone | → Gone |
+//! | Gone | `Misuse` | ignored | ignored | – | – |
+//!
+//! Draining delivers the messages that still arrive, Discarding drops them; both answer pings, as
+//! RFC 6455 §5.5.2 wants it until the peer's Close has come. A violation met there puts out no
+//! second Close. [`Fate`] is `Keep` in Open, Draining and Discarding, `HalfClose` in Failed, `Close`
+//! in Gone; in Finished it is `Close` for a server and `AwaitEof` for a client. The deadline of
+//! every state behind Open is [`close_timeout`](crate::Limits::close_timeout) after our Close was
+//! put out; no traffic moves it.
+//!
+//! # Deadlines of an open connection
+//! After [`ping_interval`](crate::Limits::ping_interval) of silence a ping goes out; any byte
+//! received is a sign of life; [`pong_timeout`](crate::Limits::pong_timeout) of further silence
+//! is [`Lost::PingTimeout`]. While output waits for the peer ([`Cx::blocked`](crate::Cx::blocked))
+//! a ping would wait with it and silence proves nothing: both times then start anew, and the peer
+//! is watched by the owner's write timeout. [`idle_timeout`](crate::Limits::idle_timeout) without
+//! a byte of a message, in or out, closes with 1001 as [`WebSocket::close_sending`] does.
+//!
+//! # Limits
+//! [`message_len`](crate::Limits::message_len), [`frame_len`](crate::Limits::frame_len) and
+//! [`fragment_count`](crate::Limits::fragment_count) are judged at the frame header. They protect
+//! memory, and bind only what is held: messages that are delivered whole. A streamed message
+//! (live audio, an upload larger than memory) may be of any length and any number of frames; only
+//! the 63 bits of a frame's length bound it. Its empty fragments yield no chunk.
+
+mod deadline;
+mod event;
+mod message;
+mod receive;
+mod send;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+pub use self::event::{Chunk, Event, Fate, Lost};
+pub use self::message::{Kind, Message, Prepared};
+
+use self::receive::{Parts, Reading};
+use crate::limits::Limits;
+use crate::utf8::Utf8;
+
+/// Which end of the connection a machine is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Masks what it sends, refuses what is masked (RFC 6455 §5.1).
+    Client,
+    /// The other way round.
+    Server,
+}
+
+/// How messages are handed out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Delivery {
+    /// As [`Event::Text`] and [`Event::Binary`], complete.
+    #[default]
+    Whole,
+    /// As [`Event::Chunk`], as they arrive.
+    Streaming,
+}
+
+/// The settings that many connections share.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Config {
+    /// The bounds; the machine obeys those that speak of frames, messages, pings and closing.
+    pub limits: Limits,
+    /// How messages are handed out.
+    pub delivery: Delivery,
+}
+
+/// One WebSocket connection, after its handshake.
+///
+/// ```
+/// # #![allow(clippy::disallowed_methods)]
+/// use std::sync::Arc;
+/// use std::time::Instant;
+/// use sockeye_proto::ws::{Config, Event, Message, Role, WebSocket};
+/// use sockeye_proto::{Cx, Shared};
+///
+/// let mut shared = Shared::from_seed([0; 32]); // from the operating system, in earnest
+/// let mut output = Vec::new();
+/// let now = Instant::now();
+/// let mut cx = Cx { now, output: &mut output, shared: &mut shared, blocked: false };
+/// let mut socket = WebSocket::new(Role::Server, Arc::new(Config::default()), now);
+///
+/// let mut bytes = *b"\x81\x82\0\0\0\0hi";
+/// let mut input = &mut bytes[..];
+/// while let Some(event) = socket.receive(&mut input, &mut cx)? {
+///     if let Event::Text(text) = event {
+///         socket.send(Message::Text(&text), &mut cx)?;
+///     }
+/// }
+/// assert_eq!(output, b"\x81\x02hi");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct WebSocket {
+    config: Arc<Config>,
+    /// What is in several pieces or waits; absent on a connection at rest.
+    parts: Option<Box<Parts>>,
+    /// When a byte was last received.
+    heard: Instant,
+    /// When a byte of a message last went either way.
+    active: Instant,
+    /// Open: when the ping went out that nothing was heard since. Later: when our Close was put
+    /// out. One field, because the two never matter at once.
+    mark: Option<Instant>,
+    reading: Reading,
+    /// Payload bytes of the message in progress, those announced by its last frame included.
+    message_len: u64,
+    /// Frames of the message in progress.
+    fragment_count: u32,
+    utf8: Utf8,
+    /// The message being received, from its first header to its last byte.
+    receiving: Option<Kind>,
+    /// The fragmented message being sent.
+    sending: Option<Kind>,
+    /// No chunk of the message being received has been handed out.
+    first: bool,
+    role: Role,
+    phase: Phase,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    Draining,
+    Discarding,
+    Failed,
+    Finished,
+    Gone,
+}
+
+impl WebSocket {
+    /// A connection whose handshake is complete.
+    pub fn new(role: Role, config: Arc<Config>, now: Instant) -> Self {
+        Self {
+            config,
+            parts: None,
+            heard: now,
+            active: now,
+            mark: None,
+            reading: Reading::between(),
+            message_len: 0,
+            fragment_count: 0,
+            utf8: Utf8::new(),
+            receiving: None,
+            sending: None,
+            first: false,
+            role,
+            phase: Phase::Open,
+        }
+    }
+
+    /// What the owner of the socket does once all output is written.
+    pub fn fate(&self) -> Fate {
+        match (self.phase, self.role) {
+            (Phase::Open | Phase::Draining | Phase::Discarding, _) => Fate::Keep,
+            (Phase::Failed, _) => Fate::HalfClose,
+            (Phase::Finished, Role::Client) => Fate::AwaitEof,
+            (Phase::Finished, Role::Server) | (Phase::Gone, _) => Fate::Close,
+        }
+    }
+
+    /// Whether messages can be sent: no Close has gone out or come in.
+    pub fn is_open(&self) -> bool {
+        self.phase == Phase::Open
+    }
+
+    /// Which end of the connection this is.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// The settings it was made with.
+    pub fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+}
+
+impl fmt::Debug for WebSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebSocket")
+            .field("role", &self.role)
+            .field("phase", &self.phase)
+            .field("receiving", &self.receiving)
+            .field("sending", &self.sending)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_at_rest_is_small() {
+        assert!(size_of::<WebSocket>() <= 112, "{}", size_of::<WebSocket>());
+    }
+}

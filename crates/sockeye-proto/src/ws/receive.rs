@@ -1,0 +1,423 @@
+//! The receiving half: from the cursor to an event.
+//!
+//! Every rule is judged at the header, before a byte of payload is looked at; what a payload
+//! alone can break (UTF-8, the codes of a Close) is judged as it arrives. The state between two
+//! reads is a piece of a header or a [`Frame`] with what remains of it.
+
+use std::mem;
+
+use super::{Chunk, Delivery, Event, Kind, Phase, Role, WebSocket};
+use crate::bytes::{Bytes, Text};
+use crate::close::CloseFrame;
+use crate::cx::Cx;
+use crate::frame::{FrameHeader, Opcode};
+use crate::mask::Mask;
+use crate::utf8::{self, Utf8};
+use crate::violation::Violation;
+
+/// Where the last read ended.
+#[derive(Clone, Copy)]
+pub(super) enum Reading {
+    /// Within a header, of which these bytes are known.
+    Header {
+        bytes: [u8; FrameHeader::MAX_LEN - 1],
+        len: u8,
+    },
+    /// Within a payload.
+    Payload(Frame),
+}
+
+impl Reading {
+    pub(super) const fn between() -> Self {
+        Self::Header {
+            bytes: [0; FrameHeader::MAX_LEN - 1],
+            len: 0,
+        }
+    }
+}
+
+/// What is still to come of a frame whose header was accepted.
+#[derive(Clone, Copy)]
+pub(super) struct Frame {
+    remaining: u64,
+    /// Rotated to the next byte of the payload.
+    mask: Mask,
+    opcode: Opcode,
+    fin: bool,
+}
+
+/// What a connection holds only while something is in several pieces or kept back.
+#[derive(Default)]
+pub(super) struct Parts {
+    text: String,
+    binary: Vec<u8>,
+    control: Vec<u8>,
+    /// The answer to the newest ping that came while the output was blocked.
+    pub(super) pong: Option<Vec<u8>>,
+}
+
+impl WebSocket {
+    /// Consumes `input` from the front, up to the next event or the end; `Ok(None)` means that
+    /// all of it is consumed. Payload is unmasked where it lies.
+    ///
+    /// # Errors
+    /// The rule that the peer broke. The Close that says so is in the output (unless ours went out
+    /// before), the rest of the input is discarded, and nothing further is reported.
+    #[inline]
+    pub fn receive<'b>(
+        &mut self,
+        input: &mut &'b mut [u8],
+        cx: &mut Cx<'_>,
+    ) -> Result<Option<Event<'b>>, Violation> {
+        if !input.is_empty() {
+            self.heard = cx.now;
+            if self.phase == Phase::Open {
+                self.mark = None;
+            }
+        }
+        while !input.is_empty() {
+            if !self.listens() {
+                *input = &mut [];
+                break;
+            }
+            match self.advance(input, cx) {
+                Ok(None) => {}
+                Ok(Some(event)) => return Ok(Some(event)),
+                Err(violation) => {
+                    *input = &mut [];
+                    self.fail(violation, cx);
+                    return Err(violation);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether input still means anything; as long as it does, pings are answered.
+    pub(super) fn listens(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Open | Phase::Draining | Phase::Discarding
+        )
+    }
+
+    /// Consumes at least one byte: a piece of a header, or a frame as far as it is there.
+    fn advance<'b>(
+        &mut self,
+        input: &mut &'b mut [u8],
+        cx: &mut Cx<'_>,
+    ) -> Result<Option<Event<'b>>, Violation> {
+        let mut frame = match self.reading {
+            Reading::Payload(frame) => frame,
+            Reading::Header { bytes, len } => match self.read_header(bytes, len, input)? {
+                Some(frame) => frame,
+                None => return Ok(None),
+            },
+        };
+        let payload = self.read_payload(&mut frame, input);
+        if frame.opcode.is_control() {
+            return self.control_frame(frame, payload, input, cx);
+        }
+        self.active = cx.now;
+        let Some(kind) = self.receiving else {
+            return Ok(None);
+        };
+        let last = frame.fin && frame.remaining == 0;
+        if last {
+            self.receiving = None;
+        }
+        if self.phase == Phase::Discarding {
+            return Ok(None);
+        }
+        match self.config.delivery {
+            Delivery::Whole => self.assemble(kind, payload, last),
+            Delivery::Streaming => self.stream(kind, payload, last, frame.remaining),
+        }
+    }
+
+    fn read_header(
+        &mut self,
+        known: [u8; FrameHeader::MAX_LEN - 1],
+        len: u8,
+        input: &mut &mut [u8],
+    ) -> Result<Option<Frame>, Violation> {
+        let len = usize::from(len);
+        let (header, used) = if len == 0 {
+            match FrameHeader::decode(input)? {
+                Some((header, used)) => (header, used),
+                None => return Ok(self.keep_header([0; FrameHeader::MAX_LEN], 0, input)),
+            }
+        } else {
+            let mut bytes = [0; FrameHeader::MAX_LEN];
+            bytes[..known.len()].copy_from_slice(&known);
+            let more = input.len().min(bytes.len() - len);
+            bytes[len..len + more].copy_from_slice(&input[..more]);
+            match FrameHeader::decode(&bytes[..len + more])? {
+                Some((header, used)) => (header, used - len),
+                None => return Ok(self.keep_header(bytes, len, input)),
+            }
+        };
+        *input = &mut mem::take(input)[used..];
+        self.accept(header).map(Some)
+    }
+
+    /// Keeps what is there of a header: `len` bytes of `bytes` and all of the input, which
+    /// together are shorter than the longest header.
+    #[cold]
+    fn keep_header(
+        &mut self,
+        mut bytes: [u8; FrameHeader::MAX_LEN],
+        len: usize,
+        input: &mut &mut [u8],
+    ) -> Option<Frame> {
+        let input = mem::take(input);
+        let end = len + input.len();
+        bytes[len..end].copy_from_slice(input);
+        let [kept @ .., _] = bytes;
+        self.reading = Reading::Header {
+            bytes: kept,
+            len: end as u8,
+        };
+        None
+    }
+
+    /// Judges a header against the role, the message in progress and the limits.
+    fn accept(&mut self, header: FrameHeader) -> Result<Frame, Violation> {
+        if header.rsv1 {
+            return Err(Violation::ReservedBits);
+        }
+        match (self.role, header.mask) {
+            (Role::Server, None) => return Err(Violation::UnmaskedFrame),
+            (Role::Client, Some(_)) => return Err(Violation::MaskedFrame),
+            _ => {}
+        }
+        if !header.opcode.is_control() {
+            self.accept_data(&header)?;
+        }
+        Ok(Frame {
+            remaining: header.payload_len,
+            mask: header.mask.unwrap_or_default(),
+            opcode: header.opcode,
+            fin: header.fin,
+        })
+    }
+
+    fn accept_data(&mut self, header: &FrameHeader) -> Result<(), Violation> {
+        // RFC 6455 §5.4: the fragments of one message are not mixed with those of another.
+        let kind = match (header.opcode, self.receiving) {
+            (Opcode::Continuation, None) => return Err(Violation::UnexpectedContinuation),
+            (Opcode::Continuation, Some(kind)) => kind,
+            (_, Some(_)) => return Err(Violation::ExpectedContinuation),
+            (Opcode::Text, None) => Kind::Text,
+            (_, None) => Kind::Binary,
+        };
+        if self.receiving.is_none() {
+            self.receiving = Some(kind);
+            self.first = true;
+            self.message_len = 0;
+            self.fragment_count = 0;
+        }
+        self.message_len = self.message_len.saturating_add(header.payload_len);
+        self.fragment_count = self.fragment_count.saturating_add(1);
+        if self.config.delivery == Delivery::Streaming || self.phase == Phase::Discarding {
+            return Ok(());
+        }
+        let limits = &self.config.limits;
+        if header.payload_len > limits.frame_len {
+            return Err(Violation::FrameTooBig);
+        }
+        if self.message_len > limits.message_len as u64 {
+            return Err(Violation::MessageTooBig);
+        }
+        if self.fragment_count > limits.fragment_count {
+            return Err(Violation::TooManyFragments);
+        }
+        Ok(())
+    }
+
+    /// Takes what is there of the payload, unmasked, and notes what is not.
+    fn read_payload<'b>(&mut self, frame: &mut Frame, input: &mut &'b mut [u8]) -> &'b [u8] {
+        let len = usize::try_from(frame.remaining).map_or(input.len(), |len| len.min(input.len()));
+        let (payload, rest) = mem::take(input).split_at_mut(len);
+        *input = rest;
+        frame.remaining -= len as u64;
+        if self.role == Role::Server {
+            frame.mask.apply(payload, 0);
+        }
+        self.reading = if frame.remaining == 0 {
+            Reading::between()
+        } else {
+            frame.mask = frame.mask.rotated(len);
+            Reading::Payload(*frame)
+        };
+        payload
+    }
+
+    fn assemble<'b>(
+        &mut self,
+        kind: Kind,
+        data: &'b [u8],
+        last: bool,
+    ) -> Result<Option<Event<'b>>, Violation> {
+        if last && data.len() as u64 == self.message_len {
+            return Ok(Some(match kind {
+                Kind::Text => {
+                    let text = utf8::validate(data).map_err(|_| Violation::InvalidText)?;
+                    Event::Text(Text::Borrowed(text))
+                }
+                Kind::Binary => Event::Binary(Bytes::Borrowed(data)),
+            }));
+        }
+        if data.is_empty() && !last {
+            return Ok(None);
+        }
+        let parts = self.parts.get_or_insert_default();
+        match kind {
+            Kind::Text => {
+                self.utf8
+                    .append(data, &mut parts.text)
+                    .map_err(|_| Violation::InvalidText)?;
+            }
+            Kind::Binary => parts.binary.extend_from_slice(data),
+        }
+        if !last {
+            return Ok(None);
+        }
+        self.utf8.finish().map_err(|_| Violation::InvalidText)?;
+        let event = match kind {
+            Kind::Text => Event::Text(Text::Owned(mem::take(&mut parts.text))),
+            Kind::Binary => Event::Binary(Bytes::Owned(mem::take(&mut parts.binary))),
+        };
+        self.tidy();
+        Ok(Some(event))
+    }
+
+    fn stream<'b>(
+        &mut self,
+        kind: Kind,
+        data: &'b [u8],
+        last: bool,
+        frame_remaining: u64,
+    ) -> Result<Option<Event<'b>>, Violation> {
+        if kind == Kind::Text {
+            self.utf8.check(data).map_err(|_| Violation::InvalidText)?;
+            if last {
+                self.utf8.finish().map_err(|_| Violation::InvalidText)?;
+            }
+        }
+        if data.is_empty() && !last {
+            return Ok(None);
+        }
+        let first = mem::take(&mut self.first);
+        let data = Bytes::Borrowed(data);
+        Ok(Some(Event::Chunk(Chunk {
+            kind,
+            data,
+            first,
+            last,
+            frame_remaining,
+        })))
+    }
+
+    fn control_frame<'b>(
+        &mut self,
+        frame: Frame,
+        data: &'b [u8],
+        input: &mut &mut [u8],
+        cx: &mut Cx<'_>,
+    ) -> Result<Option<Event<'b>>, Violation> {
+        let Some(payload) = self.gather_control(data, frame.remaining == 0) else {
+            return Ok(None);
+        };
+        let discarding = self.phase == Phase::Discarding;
+        match frame.opcode {
+            Opcode::Close => {
+                let close = match payload {
+                    Bytes::Borrowed(payload) => CloseFrame::decode(payload)?,
+                    Bytes::Owned(payload) => CloseFrame::decode(&payload)?.into_owned(),
+                };
+                // RFC 6455 §1.4: what comes behind the peer's Close is discarded.
+                *input = &mut [];
+                self.finish(close.code, cx);
+                Ok(Some(Event::Close(close)))
+            }
+            Opcode::Ping => {
+                self.answer_ping(&payload, cx);
+                Ok((!discarding).then_some(Event::Ping(payload)))
+            }
+            _ => Ok((!discarding).then_some(Event::Pong(payload))),
+        }
+    }
+
+    /// The payload of a control frame, once it is complete.
+    fn gather_control<'b>(&mut self, data: &'b [u8], complete: bool) -> Option<Bytes<'b>> {
+        let begun = self
+            .parts
+            .as_ref()
+            .is_some_and(|parts| !parts.control.is_empty());
+        if complete && !begun {
+            return Some(Bytes::Borrowed(data));
+        }
+        if !data.is_empty() {
+            self.parts
+                .get_or_insert_default()
+                .control
+                .extend_from_slice(data);
+        }
+        if !complete {
+            return None;
+        }
+        let gathered = self
+            .parts
+            .as_mut()
+            .map(|parts| mem::take(&mut parts.control));
+        self.tidy();
+        gathered.map(Bytes::Owned)
+    }
+
+    /// The peer's Close has come: answers it, if it was the first.
+    fn finish(&mut self, code: crate::CloseCode, cx: &mut Cx<'_>) {
+        if self.phase == Phase::Open {
+            self.put_close(code, "", Phase::Finished, cx);
+        }
+        self.phase = Phase::Finished;
+        self.parts = None;
+    }
+
+    #[cold]
+    fn fail(&mut self, violation: Violation, cx: &mut Cx<'_>) {
+        if self.phase == Phase::Open {
+            self.put_close(
+                violation.close_code(),
+                violation.reason(),
+                Phase::Failed,
+                cx,
+            );
+        }
+        self.phase = Phase::Failed;
+        self.parts = None;
+    }
+
+    /// Forgets what was assembled of a message that nobody will see.
+    pub(super) fn drop_message(&mut self) {
+        self.utf8 = Utf8::new();
+        if let Some(parts) = &mut self.parts {
+            parts.text = String::new();
+            parts.binary = Vec::new();
+            self.tidy();
+        }
+    }
+
+    /// Frees the parts if nothing is left in them.
+    pub(super) fn tidy(&mut self) {
+        let empty = |parts: &Parts| {
+            parts.text.is_empty()
+                && parts.binary.is_empty()
+                && parts.control.is_empty()
+                && parts.pong.is_none()
+        };
+        if self.parts.as_deref().is_some_and(empty) {
+            self.parts = None;
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! The sending half: frames into the output, masked afresh by a client.
+
+use std::time::Instant;
+
+use super::{Message, Phase, Role, WebSocket};
+use crate::close::{CloseCode, cut_reason};
+use crate::cx::Cx;
+use crate::frame::{FrameHeader, Opcode};
+use crate::violation::Misuse;
+
+impl WebSocket {
+    /// Sends a message in one frame.
+    ///
+    /// # Errors
+    /// [`Misuse::AlreadyClosing`] and [`Misuse::NotOpen`] once a Close has gone out or come in,
+    /// [`Misuse::FragmentInProgress`] between [fragments](Self::send_fragment).
+    pub fn send(&mut self, message: Message<'_>, cx: &mut Cx<'_>) -> Result<(), Misuse> {
+        self.may_send()?;
+        self.active = cx.now;
+        self.frame(message.kind().opcode(), true, message.data(), cx);
+        Ok(())
+    }
+
+    /// Sends a part of a message as a frame of its own; `last` ends the message. Control frames
+    /// may go between the fragments, other messages may not (RFC 6455 §5.4).
+    ///
+    /// # Errors
+    /// [`Misuse::AlreadyClosing`] and [`Misuse::NotOpen`] as for [`send`](Self::send),
+    /// [`Misuse::MixedKinds`] if the message began as the other kind.
+    pub fn send_fragment(
+        &mut self,
+        fragment: Message<'_>,
+        last: bool,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), Misuse> {
+        self.must_be_open()?;
+        let kind = fragment.kind();
+        let opcode = match self.sending {
+            None => kind.opcode(),
+            Some(begun) if begun == kind => Opcode::Continuation,
+            Some(_) => return Err(Misuse::MixedKinds),
+        };
+        self.sending = if last { None } else { Some(kind) };
+        self.active = cx.now;
+        self.frame(opcode, last, fragment.data(), cx);
+        Ok(())
+    }
+
+    /// Whether a message may be sent now. Who queues the frame of a
+    /// [`Prepared`](crate::ws::Prepared) by itself asks here first, and tells
+    /// [`note_sent`](Self::note_sent) afterwards.
+    ///
+    /// # Errors
+    /// As for [`send`](Self::send).
+    pub fn may_send(&self) -> Result<(), Misuse> {
+        self.must_be_open()?;
+        match self.sending {
+            None => Ok(()),
+            Some(_) => Err(Misuse::FragmentInProgress),
+        }
+    }
+
+    /// Notes that the owner sent a message past the machine: it counts for the idle timeout.
+    pub fn note_sent(&mut self, now: Instant) {
+        self.active = now;
+    }
+
+    /// Asks the peer for a sign of life. `data`, at most 125 bytes, comes back in a pong.
+    ///
+    /// # Errors
+    /// [`Misuse::ControlTooLong`]; [`Misuse::AlreadyClosing`] and [`Misuse::NotOpen`] once a Close
+    /// has gone out or come in.
+    pub fn ping(&mut self, data: &[u8], cx: &mut Cx<'_>) -> Result<(), Misuse> {
+        self.control(Opcode::Ping, data, cx)
+    }
+
+    /// Gives a sign of life that nobody asked for (RFC 6455 §5.5.3). Pings are answered without
+    /// it.
+    ///
+    /// # Errors
+    /// As for [`ping`](Self::ping).
+    pub fn pong(&mut self, data: &[u8], cx: &mut Cx<'_>) -> Result<(), Misuse> {
+        self.control(Opcode::Pong, data, cx)
+    }
+
+    /// Begins the closing handshake. Messages that still arrive are discarded; the peer's Close
+    /// is reported, or that it never came. `reason` is cut to 123 bytes, between characters.
+    ///
+    /// # Errors
+    /// [`Misuse::UnsendableCode`] if the code must not be on the wire; [`Misuse::AlreadyClosing`]
+    /// and [`Misuse::NotOpen`] once a Close has gone out or come in.
+    pub fn close(&mut self, code: CloseCode, reason: &str, cx: &mut Cx<'_>) -> Result<(), Misuse> {
+        self.begin_close(code, reason, Phase::Discarding, cx)?;
+        self.drop_message();
+        Ok(())
+    }
+
+    /// As [`close`](Self::close), but what arrives before the peer's Close is delivered.
+    ///
+    /// # Errors
+    /// As for [`close`](Self::close).
+    pub fn close_sending(
+        &mut self,
+        code: CloseCode,
+        reason: &str,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), Misuse> {
+        self.begin_close(code, reason, Phase::Draining, cx)
+    }
+
+    /// Takes note that the output is drained: the pong that was kept back goes out.
+    pub fn handle_unblocked(&mut self, cx: &mut Cx<'_>) {
+        let Some(parts) = &mut self.parts else { return };
+        let Some(data) = parts.pong.take() else {
+            return;
+        };
+        self.tidy();
+        if self.listens() {
+            self.frame(Opcode::Pong, true, &data, cx);
+        }
+    }
+
+    pub(super) fn must_be_open(&self) -> Result<(), Misuse> {
+        match self.phase {
+            Phase::Open => Ok(()),
+            Phase::Gone => Err(Misuse::NotOpen),
+            _ => Err(Misuse::AlreadyClosing),
+        }
+    }
+
+    fn control(&self, opcode: Opcode, data: &[u8], cx: &mut Cx<'_>) -> Result<(), Misuse> {
+        self.must_be_open()?;
+        if data.len() > FrameHeader::MAX_CONTROL_LEN {
+            return Err(Misuse::ControlTooLong);
+        }
+        self.frame(opcode, true, data, cx);
+        Ok(())
+    }
+
+    pub(super) fn begin_close(
+        &mut self,
+        code: CloseCode,
+        reason: &str,
+        phase: Phase,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), Misuse> {
+        self.must_be_open()?;
+        if !code.may_travel() {
+            return Err(Misuse::UnsendableCode(code.into()));
+        }
+        self.put_close(code, reason, phase, cx);
+        Ok(())
+    }
+
+    /// Puts out the one Close of this connection.
+    pub(super) fn put_close(
+        &mut self,
+        code: CloseCode,
+        reason: &str,
+        phase: Phase,
+        cx: &mut Cx<'_>,
+    ) {
+        debug_assert_eq!(self.phase, Phase::Open, "the second Close");
+        self.phase = phase;
+        self.mark = Some(cx.now);
+        if code == CloseCode::NO_STATUS {
+            return self.frame(Opcode::Close, true, &[], cx);
+        }
+        let mut payload = [0; FrameHeader::MAX_CONTROL_LEN];
+        let reason = cut_reason(reason).as_bytes();
+        let (head, tail) = payload.split_at_mut(2);
+        head.copy_from_slice(&u16::from(code).to_be_bytes());
+        tail[..reason.len()].copy_from_slice(reason);
+        self.frame(Opcode::Close, true, &payload[..2 + reason.len()], cx);
+    }
+
+    /// Answers a ping, now or, while the output is blocked, later: then only the newest is kept,
+    /// as RFC 6455 §5.5.3 allows. Otherwise a peer that never reads could make us hoard pongs.
+    pub(super) fn answer_ping(&mut self, data: &[u8], cx: &mut Cx<'_>) {
+        if cx.blocked {
+            let pong = self
+                .parts
+                .get_or_insert_default()
+                .pong
+                .get_or_insert_default();
+            pong.clear();
+            pong.extend_from_slice(data);
+            return;
+        }
+        if let Some(parts) = &mut self.parts {
+            parts.pong = None;
+        }
+        self.frame(Opcode::Pong, true, data, cx);
+    }
+
+    /// Appends a frame.
+    #[inline]
+    pub(super) fn frame(&self, opcode: Opcode, fin: bool, data: &[u8], cx: &mut Cx<'_>) {
+        let mask = match self.role {
+            Role::Client => Some(cx.shared.mask()),
+            Role::Server => None,
+        };
+        let payload_len = data.len() as u64;
+        cx.output.reserve(FrameHeader::MAX_LEN + data.len());
+        FrameHeader {
+            fin,
+            rsv1: false,
+            opcode,
+            mask,
+            payload_len,
+        }
+        .encode(cx.output);
+        let start = cx.output.len();
+        cx.output.extend_from_slice(data);
+        if let Some(mask) = mask {
+            mask.apply(&mut cx.output[start..], 0);
+        }
+    }
+}
