@@ -32,6 +32,11 @@ impl Clock {
         self.now = self.now.max(now);
     }
 
+    /// The wall time.
+    pub(crate) fn wall(&self) -> SystemTime {
+        SystemTime::now()
+    }
+
     /// The value of a Date header (RFC 9110 §6.6.1), read anew at most once a second.
     pub(crate) fn date(&mut self) -> HeaderValue {
         match &self.date {

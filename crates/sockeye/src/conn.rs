@@ -42,6 +42,8 @@ pub enum Refusal {
     Gone,
     /// The connection's state does not allow it.
     Misuse(Misuse),
+    /// No HTTP answer is being streamed there.
+    NoAnswer,
 }
 
 impl Sent {
@@ -57,6 +59,7 @@ impl std::fmt::Display for Refusal {
             Self::Backlog => f.write_str("too much waits for the peer to read it"),
             Self::Gone => f.write_str("the connection is gone"),
             Self::Misuse(misuse) => misuse.fmt(f),
+            Self::NoAnswer => f.write_str("no HTTP answer is being streamed there"),
         }
     }
 }

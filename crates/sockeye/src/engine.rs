@@ -53,6 +53,8 @@ pub struct Engine {
     pub(crate) fronts: Vec<Front>,
     /// The one buffer that all sockets are read into.
     pub(crate) read_buf: Vec<u8>,
+    /// A piece of a file on its way into an outbox.
+    pub(crate) piece: Vec<u8>,
     pub(crate) ready: Vec<Ready>,
     pub(crate) expired: Vec<u32>,
     pub(crate) commands: Vec<Command>,
@@ -205,6 +207,7 @@ impl EngineBuilder {
             .map_err(|error| Error::io("watch the waker", error))?;
         Ok(Engine {
             read_buf: vec![0; core.limits.read_per_turn],
+            piece: Vec::new(),
             core,
             protocols: Vec::new(),
             fronts: Vec::new(),

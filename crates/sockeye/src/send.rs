@@ -76,7 +76,7 @@ impl Core {
 
     /// How many connections are members of a topic.
     pub fn subscriber_count(&self, topic: &str) -> usize {
-        self.topics.members(topic).len()
+        self.topics.index(topic).map_or(0, |index| self.topics.members(index).len())
     }
 
     /// Calls [`Protocol::on_broadcast`] for every open connection of a protocol, later in this turn
@@ -96,6 +96,7 @@ impl Core {
         message: &Prepared,
         wanted: impl Fn(ConnId) -> bool,
     ) -> usize {
+        let Some(topic) = self.topics.index(topic) else { return 0 };
         let mut sent = 0;
         let mut position = 0;
         // By position, since sending needs the connections and cannot change who is a member.
@@ -164,13 +165,17 @@ impl Core {
     }
 
     fn sent(&mut self, id: ConnId, outcome: Result<(), Misuse>) -> Sent {
-        self.mark_dirty(id);
         match outcome {
             Err(misuse) => Sent::Refused(Refusal::Misuse(misuse)),
-            Ok(()) => match self.backlog(id) {
-                waiting if waiting > self.limits.high_water => Sent::Pressed(waiting),
-                _ => Sent::Clear,
-            },
+            Ok(()) => self.queued(id),
+        }
+    }
+
+    pub(crate) fn queued(&mut self, id: ConnId) -> Sent {
+        self.mark_dirty(id);
+        match self.backlog(id) {
+            waiting if waiting > self.limits.high_water => Sent::Pressed(waiting),
+            _ => Sent::Clear,
         }
     }
 
@@ -191,10 +196,11 @@ impl Core {
             false => 0,
         };
         let missing = over.max(over_total);
-        if missing == 0 || waiting == 0 {
+        if missing == 0 || waiting == 0 || kind == Kind::Control && missing <= CONTROL_SLACK {
             return Ok(());
         }
         match entry.overflow {
+            _ if kind == Kind::Control => return Err(Refusal::Backlog),
             Overflow::DropNewest if kind == Kind::Whole => {
                 self.stats.dropped += 1;
                 return Err(Refusal::Backlog);
@@ -219,3 +225,7 @@ impl Core {
 /// Prepared messages up to this length are copied behind what already waits: one contiguous write
 /// beats a segment's bookkeeping until a copy costs more than a slice.
 const SHARED_MIN_LEN: usize = 1024;
+
+/// Control frames may go over the bound by this much, so that a connection with a full backlog can
+/// still be closed in order.
+const CONTROL_SLACK: usize = 16 * 1024;

@@ -58,11 +58,8 @@ impl Engine {
                     core.close(id, CloseCode::GOING_AWAY, "");
                 }
                 Some(Stage::Http(stage)) => {
-                    if stage.is_idle() {
-                        core.doom(id, CloseCause::Aborted);
-                    } else {
-                        stage.machine.close_after_response();
-                    }
+                    stage.machine.drain();
+                    core.mark_dirty(id);
                 }
                 Some(Stage::Connect(_)) => core.doom(id, CloseCause::Aborted),
                 _ => {}

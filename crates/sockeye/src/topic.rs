@@ -28,11 +28,16 @@ pub(crate) struct Topics {
 }
 
 impl Topics {
-    /// The members of `name`, in no particular order.
-    pub(crate) fn members(&self, name: &str) -> &[ConnId] {
-        match self.by_name.get(name).and_then(|&index| self.topic(index)) {
-            Some(topic) => &topic.members,
-            None => &[],
+    /// The index of `name`, good as long as nobody joins or leaves.
+    pub(crate) fn index(&self, name: &str) -> Option<u32> {
+        self.by_name.get(name).copied()
+    }
+
+    /// The members of a topic, in no particular order.
+    pub(crate) fn members(&self, index: u32) -> &[ConnId] {
+        match self.topics.get(index as usize) {
+            Some(Some(topic)) => &topic.members,
+            _ => &[],
         }
     }
 
@@ -73,10 +78,6 @@ impl Topics {
             self.vacant.push(membership.topic);
         }
         moved
-    }
-
-    fn topic(&self, index: u32) -> Option<&Topic> {
-        self.topics[index as usize].as_ref()
     }
 
     fn create(&mut self, name: &str) -> u32 {
@@ -124,11 +125,15 @@ mod tests {
                 moved(&mut held[id.index() as usize], membership);
             }
         }
-        assert_eq!(topics.members("a"), [ids[2]]);
-        assert_eq!(topics.members("b"), ids);
+        let members = |topics: &Topics, name| match topics.index(name) {
+            Some(index) => topics.members(index).to_vec(),
+            None => Vec::new(),
+        };
+        assert_eq!(members(&topics, "a"), [ids[2]]);
+        assert_eq!(members(&topics, "b"), ids);
         let last = topics.find("a", &held[2]).unwrap();
         assert_eq!(topics.leave(last), None);
-        assert_eq!(topics.members("a"), []);
+        assert_eq!(members(&topics, "a"), []);
         assert_eq!(topics.find("a", &held[2]), None, "an empty topic is gone");
     }
 }

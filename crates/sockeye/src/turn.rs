@@ -258,9 +258,12 @@ impl Engine {
         let Some(entry) = self.core.conns.get_mut(id) else { return };
         match &mut entry.stage {
             Stage::WebSocket(ws) if due(ws.next_timeout()) => {
+                // Who does not listen must not conclude that the peer is silent.
+                let deaf = !entry.may_receive();
+                let Stage::WebSocket(ws) = &mut entry.stage else { return };
                 let output = entry.outbox.tail(&mut self.core.pool);
                 let shared = &mut self.core.shared;
-                let blocked = entry.flags.blocked;
+                let blocked = entry.flags.blocked || deaf;
                 let event = ws.handle_timeout(&mut Cx { now, output, shared, blocked });
                 if let Some(event) = event {
                     self.websocket_event(id, event);
