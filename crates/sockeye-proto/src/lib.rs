@@ -6,6 +6,8 @@ pub mod bytes;
 pub mod close;
 pub mod cx;
 pub mod frame;
+pub mod handshake;
+pub mod http;
 pub mod limits;
 pub mod mask;
 pub mod utf8;

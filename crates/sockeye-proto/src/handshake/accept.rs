@@ -1,0 +1,139 @@
+//! The server's side: judges an upgrade request (RFC 6455 §4.2.1), writes the 101 (§4.2.2).
+//!
+//! Knows one request. Which subprotocol to take is the caller's choice; that it was offered is
+//! seen to here. Extensions are not agreed on.
+
+use ::http::{HeaderMap, header};
+
+use super::error::HandshakeError;
+use super::key::{AcceptKey, accept_key, is_key};
+use super::origin::OriginPolicy;
+use crate::Cx;
+use crate::http::{Misuse, Request, Version, write_field};
+
+/// An upgrade request that may be accepted.
+///
+/// ```
+/// # use std::time::Instant;
+/// use http::HeaderMap;
+/// use sockeye_proto::handshake::{Accept, OriginPolicy};
+/// use sockeye_proto::{Cx, Limits, Shared, http::Request};
+///
+/// # fn example(now: Instant) {
+/// let head = b"GET /chat HTTP/1.1\r\nHost: example.org\r\nUpgrade: websocket\r\n\
+///     Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+///     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: chat.v2, chat.v1\r\n\r\n";
+/// let (request, _) = Request::parse(head, &Limits::default()).unwrap().unwrap();
+/// let accept = Accept::new(&request, &OriginPolicy::Same).unwrap();
+/// let subprotocol = accept.negotiate(["chat.v1"]);
+/// let (mut output, mut shared) = (Vec::new(), Shared::from_seed([0; 32]));
+/// let mut cx = Cx { now, output: &mut output, shared: &mut shared, blocked: false };
+/// accept.respond(subprotocol, &HeaderMap::new(), &mut cx).unwrap();
+/// assert!(output.starts_with(b"HTTP/1.1 101 "));
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Accept<'r> {
+    request: &'r Request<'r>,
+    accept_key: AcceptKey,
+}
+
+impl<'r> Accept<'r> {
+    /// Judges a request.
+    ///
+    /// # Errors
+    /// What is wrong with it; [`HandshakeError::response`] is what to answer.
+    pub fn new(request: &'r Request<'_>, policy: &OriginPolicy) -> Result<Self, HandshakeError> {
+        if request.method() != "GET" {
+            return Err(HandshakeError::Method);
+        }
+        if request.version() < Version::Http11 || !request.is_upgrade() {
+            return Err(HandshakeError::NotUpgrade);
+        }
+        // RFC 6455 §4.4: the version decides what the rest means, so it comes first.
+        if single(request, "sec-websocket-version") != Some(b"13") {
+            return Err(HandshakeError::Version);
+        }
+        let key = single(request, "sec-websocket-key")
+            .filter(|key| is_key(key))
+            .ok_or(HandshakeError::Key)?;
+        if !request.body().is_empty() {
+            return Err(HandshakeError::Body);
+        }
+        if !policy.allows(request) {
+            return Err(HandshakeError::Origin);
+        }
+        Ok(Self {
+            request,
+            accept_key: accept_key(key),
+        })
+    }
+
+    /// The first of the client's subprotocols, in its order of preference, that is among these.
+    pub fn negotiate<S: AsRef<str>>(
+        &self,
+        supported: impl IntoIterator<Item = S>,
+    ) -> Option<&'r str> {
+        let supported: Vec<S> = supported.into_iter().collect();
+        self.request.subprotocols().find(|offered| {
+            supported
+                .iter()
+                .any(|supported| supported.as_ref() == *offered)
+        })
+    }
+
+    /// Writes the 101. From then on the connection speaks WebSocket: drop the HTTP machine and
+    /// give what is left of the input to a [`WebSocket`](crate::ws::WebSocket).
+    ///
+    /// # Errors
+    /// [`Misuse::SubprotocolNotOffered`]; [`Misuse::ReservedHeader`] when `extra` has a header
+    /// that the handshake writes itself, or one that frames a body. Nothing is written then.
+    pub fn respond(
+        &self,
+        subprotocol: Option<&str>,
+        extra: &HeaderMap,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), Misuse> {
+        let reserved = [
+            header::UPGRADE,
+            header::CONNECTION,
+            header::SEC_WEBSOCKET_ACCEPT,
+            header::SEC_WEBSOCKET_PROTOCOL,
+            header::SEC_WEBSOCKET_EXTENSIONS,
+            header::CONTENT_LENGTH,
+            header::TRANSFER_ENCODING,
+        ];
+        if reserved.iter().any(|name| extra.contains_key(name)) {
+            return Err(Misuse::ReservedHeader);
+        }
+        if subprotocol
+            .is_some_and(|chosen| !self.request.subprotocols().any(|offered| offered == chosen))
+        {
+            return Err(Misuse::SubprotocolNotOffered);
+        }
+        let output = &mut *cx.output;
+        output.extend_from_slice(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n",
+        );
+        write_field(&header::SEC_WEBSOCKET_ACCEPT, &self.accept_key, output);
+        if let Some(subprotocol) = subprotocol {
+            write_field(
+                &header::SEC_WEBSOCKET_PROTOCOL,
+                subprotocol.as_bytes(),
+                output,
+            );
+        }
+        for (name, value) in extra {
+            write_field(name, value.as_bytes(), output);
+        }
+        output.extend_from_slice(b"\r\n");
+        Ok(())
+    }
+}
+
+/// The value of a header that must be given once.
+fn single<'r>(request: &'r Request<'_>, name: &str) -> Option<&'r [u8]> {
+    let mut values = request.values(name);
+    let value = values.next()?;
+    values.next().is_none().then_some(value)
+}

@@ -1,0 +1,369 @@
+//! The client's side: writes the request (RFC 6455 §4.1), judges the answer (§4.1, §4.2.2).
+//!
+//! Knows one handshake. Whom to connect to, TLS, proxies, redirects and credentials are the
+//! caller's business.
+//!
+//! Invariants: the key is new for each handshake, from the loop's random stream; every way the
+//! answer can be wrong, or end, is an error at once; one deadline covers all of it, and bytes
+//! that arrive do not extend it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use ::http::{HeaderMap, HeaderName, StatusCode, header};
+
+use super::error::{HandshakeError, Refusal};
+use super::key::{AcceptKey, accept_key, encode_key};
+use crate::Cx;
+use crate::http::{
+    BodyReader, Misuse, Piece, Reply, ReplyBody, Scanner, Version, elements, is_authority,
+    is_token, take_front, write_field,
+};
+use crate::ws::Config;
+
+/// What to ask for.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectRequest {
+    /// The value of Host: `host` or `host:port`, IPv6 addresses in brackets, the default port
+    /// left out.
+    pub host: String,
+    /// Path and query, beginning with `/`.
+    pub target: String,
+    /// The value of Origin, for a client that acts for a page.
+    pub origin: Option<String>,
+    /// The subprotocols that the client speaks, the best first.
+    pub subprotocols: Vec<String>,
+    /// More headers, such as User-Agent, Authorization and Cookie.
+    pub headers: HeaderMap,
+}
+
+/// What the server agreed to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// One of the subprotocols that were offered, or none.
+    pub subprotocol: Option<String>,
+    /// All headers of the 101.
+    pub headers: HeaderMap,
+}
+
+#[derive(Debug)]
+enum State {
+    Head(Scanner),
+    /// The body of an answer other than 101.
+    Refusal(BodyReader, Box<Refusal>),
+    /// The answer was handed out.
+    Done,
+}
+
+/// The client side of an opening handshake, without I/O.
+#[derive(Debug)]
+pub struct Connect {
+    config: Arc<Config>,
+    accept_key: AcceptKey,
+    subprotocols: Vec<String>,
+    deadline: Option<Instant>,
+    state: State,
+    /// The head as far as it came, when it was split over reads.
+    partial: Vec<u8>,
+}
+
+impl Connect {
+    /// Writes the request to `cx.output`. The answer must come within
+    /// `Limits::connect_timeout` of `cx.now`; see [`with_deadline`](Self::with_deadline).
+    ///
+    /// # Errors
+    /// [`Misuse`] when the request cannot be written as it is; nothing is written then.
+    pub fn new(
+        request: ConnectRequest,
+        config: Arc<Config>,
+        cx: &mut Cx<'_>,
+    ) -> Result<Self, Misuse> {
+        check(&request)?;
+        let key = encode_key(cx.shared.nonce());
+        write_request(&request, &key, cx.output);
+        Ok(Self {
+            deadline: cx.now.checked_add(config.limits.connect_timeout),
+            config,
+            accept_key: accept_key(key.as_bytes()),
+            subprotocols: request.subprotocols,
+            state: State::Head(Scanner::response()),
+            partial: Vec::new(),
+        })
+    }
+
+    /// With the deadline of a caller that has already spent time on connecting: one timer is for
+    /// all of it.
+    #[must_use]
+    pub fn with_deadline(mut self, deadline: Instant) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+
+    /// Takes bytes of the answer from the front of the input. `None`: more are needed, and all
+    /// input is used up. After an [`Answer`] what is left of the input are frames.
+    ///
+    /// # Errors
+    /// The handshake failed: close the connection.
+    pub fn receive(
+        &mut self,
+        input: &mut &mut [u8],
+        _cx: &mut Cx<'_>,
+    ) -> Result<Option<Answer>, HandshakeError> {
+        loop {
+            match &mut self.state {
+                State::Head(_) => {
+                    let Some(reply) = self.receive_head(input)? else {
+                        return Ok(None);
+                    };
+                    if reply.status == StatusCode::SWITCHING_PROTOCOLS {
+                        self.state = State::Done;
+                        return self.judge(reply).map(Some);
+                    }
+                    if reply.status.is_informational() {
+                        continue;
+                    }
+                    self.begin_refusal(reply)?;
+                }
+                State::Refusal(..) => {
+                    self.receive_refusal(input)?;
+                    return Ok(None);
+                }
+                State::Done => return Ok(None),
+            }
+        }
+    }
+
+    fn receive_head(&mut self, input: &mut &mut [u8]) -> Result<Option<Reply>, HandshakeError> {
+        let State::Head(scanner) = &mut self.state else {
+            return Ok(None);
+        };
+        let scanned = scanner
+            .scan(input, &self.config.limits)
+            .map_err(HandshakeError::Malformed)?;
+        let Some(len) = scanned else {
+            self.partial
+                .extend_from_slice(take_front(input, usize::MAX));
+            return Ok(None);
+        };
+        let scanner = *scanner;
+        let front = take_front(input, len);
+        let reply = if self.partial.is_empty() {
+            Reply::from_head(front, &scanner)
+        } else {
+            self.partial.extend_from_slice(front);
+            Reply::from_head(&std::mem::take(&mut self.partial), &scanner)
+        };
+        let reply = reply.map_err(HandshakeError::Malformed)?;
+        // Interim answers are skipped, but they all share the limits of one head.
+        self.state = State::Head(scanner.again());
+        Ok(Some(reply))
+    }
+
+    /// RFC 6455 §4.1: what the client must validate.
+    fn judge(&self, reply: Reply) -> Result<Answer, HandshakeError> {
+        if reply.version < Version::Http11 {
+            return Err(HandshakeError::AnswerVersion);
+        }
+        let one_of = |name: &HeaderName, token: &str| {
+            reply
+                .values(name)
+                .flat_map(elements)
+                .any(|element| element.eq_ignore_ascii_case(token.as_bytes()))
+        };
+        if !one_of(&header::UPGRADE, "websocket")
+            || reply.values(&header::UPGRADE).flat_map(elements).count() != 1
+        {
+            return Err(HandshakeError::AnswerUpgrade);
+        }
+        if !one_of(&header::CONNECTION, "upgrade") {
+            return Err(HandshakeError::AnswerConnection);
+        }
+        match reply
+            .values(&header::SEC_WEBSOCKET_ACCEPT)
+            .collect::<Vec<_>>()[..]
+        {
+            [] => return Err(HandshakeError::AcceptMissing),
+            [accept] if accept == self.accept_key => {}
+            _ => return Err(HandshakeError::AcceptWrong),
+        }
+        if reply
+            .values(&header::SEC_WEBSOCKET_EXTENSIONS)
+            .flat_map(elements)
+            .next()
+            .is_some()
+        {
+            return Err(HandshakeError::AnswerExtension);
+        }
+        let subprotocol = match reply
+            .values(&header::SEC_WEBSOCKET_PROTOCOL)
+            .collect::<Vec<_>>()[..]
+        {
+            [] => None,
+            [chosen] => Some(
+                self.subprotocols
+                    .iter()
+                    .find(|offered| offered.as_bytes() == chosen)
+                    .ok_or(HandshakeError::AnswerSubprotocol)?
+                    .clone(),
+            ),
+            _ => return Err(HandshakeError::AnswerSubprotocol),
+        };
+        Ok(Answer {
+            subprotocol,
+            headers: reply.headers,
+        })
+    }
+
+    fn begin_refusal(&mut self, reply: Reply) -> Result<(), HandshakeError> {
+        let mut refusal = Box::new(Refusal {
+            status: reply.status,
+            headers: reply.headers,
+            body: Vec::new(),
+            truncated: false,
+        });
+        let reader = match reply.body {
+            ReplyBody::None => BodyReader::Known(0),
+            ReplyBody::Known(len) => BodyReader::Known(len),
+            ReplyBody::Chunked => BodyReader::chunked(u64::MAX),
+            ReplyBody::UntilClose => BodyReader::UntilClose,
+            ReplyBody::Unclear => {
+                refusal.truncated = true;
+                return Err(self.refused(refusal));
+            }
+        };
+        self.state = State::Refusal(reader, refusal);
+        Ok(())
+    }
+
+    fn receive_refusal(&mut self, input: &mut &mut [u8]) -> Result<(), HandshakeError> {
+        let limits = &self.config.limits;
+        let State::Refusal(reader, refusal) = &mut self.state else {
+            return Ok(());
+        };
+        loop {
+            let room = limits.refusal_body_len - refusal.body.len();
+            match reader.read(input, limits) {
+                Ok(Piece::More) => return Ok(()),
+                Ok(Piece::Data(data)) => {
+                    refusal
+                        .body
+                        .extend_from_slice(data.get(..room).unwrap_or(data));
+                    if data.len() <= room {
+                        continue;
+                    }
+                    refusal.truncated = true;
+                }
+                Ok(Piece::End) => {}
+                Err(_) => refusal.truncated = true,
+            }
+            let refusal = refusal.clone();
+            return Err(self.refused(refusal));
+        }
+    }
+
+    fn refused(&mut self, refusal: Box<Refusal>) -> HandshakeError {
+        self.state = State::Done;
+        HandshakeError::Refused(refusal)
+    }
+
+    /// The server will send no more: always the end of the handshake.
+    pub fn receive_eof(&mut self) -> HandshakeError {
+        self.give_up(HandshakeError::EndOfStream)
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is to be called.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// To be called when the deadline has passed; before that it does nothing.
+    pub fn handle_timeout(&mut self, now: Instant) -> Option<HandshakeError> {
+        self.deadline
+            .is_some_and(|deadline| deadline <= now)
+            .then(|| self.give_up(HandshakeError::TimedOut))
+    }
+
+    /// No more will come: a refusal whose body is incomplete is still a refusal.
+    fn give_up(&mut self, reason: HandshakeError) -> HandshakeError {
+        match std::mem::replace(&mut self.state, State::Done) {
+            State::Refusal(reader, mut refusal) => {
+                refusal.truncated = !matches!(
+                    (reader, &reason),
+                    (BodyReader::UntilClose, HandshakeError::EndOfStream)
+                );
+                HandshakeError::Refused(refusal)
+            }
+            State::Head(_) | State::Done => reason,
+        }
+    }
+}
+
+fn check(request: &ConnectRequest) -> Result<(), Misuse> {
+    if !is_authority(&request.host) {
+        return Err(Misuse::InvalidHost);
+    }
+    let printable = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
+    let target = &request.target;
+    if !target.starts_with('/') || !printable(target) || target.contains('#') {
+        return Err(Misuse::InvalidTarget);
+    }
+    if request
+        .origin
+        .as_ref()
+        .is_some_and(|origin| origin.is_empty() || !printable(origin))
+    {
+        return Err(Misuse::InvalidOrigin);
+    }
+    let subprotocols = &request.subprotocols;
+    let repeated = |(index, name): (usize, &String)| {
+        subprotocols
+            .iter()
+            .skip(index + 1)
+            .any(|other| other == name)
+    };
+    if !subprotocols.iter().all(|name| is_token(name.as_bytes()))
+        || subprotocols.iter().enumerate().any(repeated)
+    {
+        return Err(Misuse::InvalidSubprotocol);
+    }
+    let reserved = [
+        header::HOST,
+        header::UPGRADE,
+        header::CONNECTION,
+        header::ORIGIN,
+        header::SEC_WEBSOCKET_KEY,
+        header::SEC_WEBSOCKET_VERSION,
+        header::SEC_WEBSOCKET_PROTOCOL,
+        header::SEC_WEBSOCKET_EXTENSIONS,
+        header::CONTENT_LENGTH,
+        header::TRANSFER_ENCODING,
+    ];
+    if reserved
+        .iter()
+        .any(|name| request.headers.contains_key(name))
+    {
+        return Err(Misuse::ReservedHeader);
+    }
+    Ok(())
+}
+
+fn write_request(request: &ConnectRequest, key: &str, output: &mut Vec<u8>) {
+    output.extend_from_slice(b"GET ");
+    output.extend_from_slice(request.target.as_bytes());
+    output.extend_from_slice(b" HTTP/1.1\r\n");
+    write_field(&header::HOST, request.host.as_bytes(), output);
+    output.extend_from_slice(b"Upgrade: websocket\r\nConnection: Upgrade\r\n");
+    write_field(&header::SEC_WEBSOCKET_KEY, key.as_bytes(), output);
+    output.extend_from_slice(b"Sec-WebSocket-Version: 13\r\n");
+    if let Some(origin) = &request.origin {
+        write_field(&header::ORIGIN, origin.as_bytes(), output);
+    }
+    if !request.subprotocols.is_empty() {
+        let list = request.subprotocols.join(", ");
+        write_field(&header::SEC_WEBSOCKET_PROTOCOL, list.as_bytes(), output);
+    }
+    for (name, value) in &request.headers {
+        write_field(name, value.as_bytes(), output);
+    }
+    output.extend_from_slice(b"\r\n");
+}

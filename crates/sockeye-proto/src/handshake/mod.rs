@@ -1,0 +1,19 @@
+//! The opening handshake of RFC 6455 §4, for both roles.
+//!
+//! [`Accept`] judges an upgrade request and writes the 101; [`Connect`] writes the request and
+//! judges the answer. The module knows HTTP heads and the handshake's headers, no frame and no
+//! socket.
+//!
+//! Invariants: nothing is agreed on that was not offered; no byte behind a head is taken, so
+//! frames that are glued to a handshake stay in the caller's input.
+
+mod accept;
+mod connect;
+mod error;
+mod key;
+mod origin;
+
+pub use accept::Accept;
+pub use connect::{Answer, Connect, ConnectRequest};
+pub use error::{HandshakeError, Refusal};
+pub use origin::OriginPolicy;

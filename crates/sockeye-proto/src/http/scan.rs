@@ -1,0 +1,196 @@
+//! Finds the end of a head, one pass over its bytes, from where the last read ended.
+//!
+//! This is where the syntax of lines is strict and the limits of a head are held: CRLF only, no
+//! folding, no controls, names that are tokens, bounded in bytes and lines. What the lines say
+//! is not known here.
+//!
+//! Invariants: each byte is looked at once, however it was cut into reads; the verdict is a
+//! function of the bytes alone, so it comes at the same byte for every cut.
+
+use super::error::HttpError;
+use super::token::is_tchar;
+use crate::Limits;
+
+/// The longest method that a registry knows has 17 bytes; what is longer is unknown (501).
+const METHOD_LEN: u32 = 32;
+/// `HTTP/1.1`.
+const VERSION_LEN: u32 = 8;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Before the request line: one empty line is skipped (RFC 9112 §2.2).
+    Lead,
+    LeadLf,
+    First,
+    Method,
+    Target,
+    Version,
+    Status,
+    LineLf,
+    FieldStart,
+    Name,
+    Value,
+    EndLf,
+}
+
+/// A resumable search for the end of a request head, a response head or a trailer section.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scanner {
+    state: State,
+    /// Bytes seen so far in all.
+    len: u32,
+    /// Bytes of the current method, target or version.
+    part_len: u32,
+    fields: u32,
+}
+
+impl Scanner {
+    /// For a request head, which one empty line may precede.
+    pub(crate) const fn request() -> Self {
+        Self::from_state(State::Lead)
+    }
+
+    /// For a response head.
+    pub(crate) const fn response() -> Self {
+        Self::from_state(State::Status)
+    }
+
+    /// For the trailer section of a chunked body.
+    pub(crate) const fn trailer() -> Self {
+        Self::from_state(State::FieldStart)
+    }
+
+    const fn from_state(state: State) -> Self {
+        Self {
+            state,
+            len: 0,
+            part_len: 0,
+            fields: 0,
+        }
+    }
+
+    /// For one more response head that shares the limit of bytes with this one.
+    pub(crate) const fn again(self) -> Self {
+        Self {
+            len: self.len,
+            ..Self::response()
+        }
+    }
+
+    /// Whether a byte that is not part of a leading empty line was seen.
+    pub(crate) fn is_started(&self) -> bool {
+        !matches!(self.state, State::Lead | State::LeadLf | State::First)
+    }
+
+    /// How many header lines there are.
+    pub(crate) fn field_count(&self) -> usize {
+        self.fields as usize
+    }
+
+    /// Looks at the next bytes: how many of them belong to the head, once its end is among them.
+    pub(crate) fn scan(
+        &mut self,
+        input: &[u8],
+        limits: &Limits,
+    ) -> Result<Option<usize>, HttpError> {
+        let head_len = u32::try_from(limits.request_head_len).unwrap_or(u32::MAX);
+        for (index, &byte) in input.iter().enumerate() {
+            if self.len >= head_len {
+                return Err(HttpError::HeadTooLong);
+            }
+            self.len += 1;
+            if self.step(byte, limits)? {
+                return Ok(Some(index + 1));
+            }
+        }
+        Ok(None)
+    }
+
+    /// One byte; true at the end of the head.
+    fn step(&mut self, byte: u8, limits: &Limits) -> Result<bool, HttpError> {
+        self.state = match (self.state, byte) {
+            (State::Value, b'\r') => State::LineLf,
+            (State::Value, b'\n') => return Err(HttpError::BareLf),
+            (State::Value, b'\t' | b' '..=b'~' | 0x80..) => State::Value,
+            (State::Value, _) => return Err(HttpError::Control),
+
+            (State::Name, b':') => State::Value,
+            (State::Name, b' ' | b'\t') => return Err(HttpError::BlankBeforeColon),
+            (State::Name, byte) if is_tchar(byte) => State::Name,
+            (State::Name, _) => return Err(HttpError::FieldName),
+
+            (State::FieldStart, b'\r') => State::EndLf,
+            (State::FieldStart, b'\n') => return Err(HttpError::BareLf),
+            (State::FieldStart, b' ' | b'\t') => return Err(HttpError::Fold),
+            (State::FieldStart, byte) if is_tchar(byte) => {
+                self.fields += 1;
+                if self.field_count() > limits.header_count {
+                    return Err(HttpError::TooManyFields);
+                }
+                State::Name
+            }
+            (State::FieldStart, _) => return Err(HttpError::FieldName),
+
+            (State::LineLf, b'\n') => State::FieldStart,
+            (State::EndLf, b'\n') => return Ok(true),
+            (State::LineLf | State::EndLf, _) => return Err(HttpError::BareCr),
+
+            (State::Lead, b'\r') => State::LeadLf,
+            (State::LeadLf, b'\n') => State::First,
+            (State::Lead | State::First, byte) if is_tchar(byte) => self.part(State::Method, 1),
+            (State::Lead | State::LeadLf | State::First, _) => return Err(HttpError::RequestLine),
+
+            (State::Method, b' ') => self.part(State::Target, 0),
+            (State::Method, byte) if is_tchar(byte) => {
+                self.part_len += 1;
+                if self.part_len > METHOD_LEN {
+                    return Err(HttpError::Method);
+                }
+                State::Method
+            }
+            (State::Method, _) => return Err(HttpError::RequestLine),
+
+            (State::Target, b' ') if self.part_len > 0 => self.part(State::Version, 0),
+            // HTTP/0.9 has no version, and a line that ends here is not 1.x.
+            (State::Target, b'\r' | b'\n' | b' ') => return Err(HttpError::RequestLine),
+            (State::Target, b'#') => return Err(HttpError::Target),
+            (State::Target, b'!'..=b'~') => {
+                self.part_len += 1;
+                if self.part_len as usize > limits.request_target_len {
+                    return Err(HttpError::TargetTooLong);
+                }
+                State::Target
+            }
+            (State::Target, _) => return Err(HttpError::Target),
+
+            (State::Version, b'\r') => State::LineLf,
+            (State::Version, b'\n') => return Err(HttpError::BareLf),
+            (State::Version, b'!'..=b'~') if self.part_len < VERSION_LEN => {
+                self.part_len += 1;
+                State::Version
+            }
+            (State::Version, _) => return Err(HttpError::RequestLine),
+
+            (State::Status, b'\r') => State::LineLf,
+            (State::Status, b'\n') => return Err(HttpError::BareLf),
+            (State::Status, byte) => {
+                // RFC 9112 §4: what does not begin so will never be a status line, however
+                // much of it there may be.
+                let expected = b"HTTP/".get(self.part_len as usize);
+                if expected.is_some_and(|&expected| expected != byte)
+                    || !matches!(byte, b'\t' | b' '..=b'~' | 0x80..)
+                {
+                    return Err(HttpError::StatusLine);
+                }
+                self.part_len += 1;
+                State::Status
+            }
+        };
+        Ok(false)
+    }
+
+    fn part(&mut self, state: State, len: u32) -> State {
+        self.part_len = len;
+        state
+    }
+}

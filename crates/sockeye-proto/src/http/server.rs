@@ -1,0 +1,746 @@
+//! The server's side of one HTTP/1.1 connection.
+//!
+//! It knows the order of things: a head, its body, its answer, then the next head; what may
+//! follow and for how long; when the connection must end. It does not know what is asked or
+//! answered, and it never holds a byte of either, but for a head that was split over reads.
+//!
+//! ```text
+//!             head                    body read             answer finished
+//!   Head ─────────────▶ Body / Rest ─────────────▶ Rest ────────────────────▶ Head (keep-alive)
+//!     │ HttpError          │ HttpError, limit                  │ or
+//!     └────────────────────┴───────────────────────────────────┴───────────▶ Discard
+//! ```
+//!
+//! Invariants: one request at a time (what is pipelined behind it stays in the input); an answer
+//! is written whole and once; after an [`HttpError`] nothing that arrives is run (RFC 9112 §6.1,
+//! §11.2); every state that waits for the peer has a deadline that single bytes do not extend.
+
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ::http::StatusCode;
+use ::http::header::{self, HeaderValue};
+
+use super::body::{BodyLength, BodyReader, Piece, take_front};
+use super::error::{HttpError, Misuse};
+use super::request::{Request, Version};
+use super::response::{BodyPlan, ResponseHead, write_decimal, write_field, write_status};
+use super::scan::Scanner;
+use super::token::elements;
+use crate::ws::{Config, Fate};
+use crate::{Bytes, Cx, Limits};
+
+/// A wanted body must come at 500 bytes a second on the whole, as Apache's `mod_reqtimeout` has
+/// it: slower is no client but an attack.
+const TIME_PER_BODY_BYTE: Duration = Duration::from_millis(2);
+
+/// What arrived.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'b> {
+    /// A whole head. It is to be answered with [`Server::respond`]. If the body matters, call
+    /// [`Server::want_body`] before the next [`Server::receive`].
+    Request(Request<'b>),
+    /// A piece of a wanted body, never empty.
+    Body(Bytes<'b>),
+    /// The wanted body is complete.
+    End,
+}
+
+/// Which deadline passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Timeout {
+    /// No request came: close without a word.
+    Idle,
+    /// A head came only in part: answer 408.
+    Head,
+    /// A wanted body came only in part: answer 408, if no answer has begun.
+    Body,
+    /// The peer did not go away after our last answer, or sent an unwanted body for too long.
+    Linger,
+}
+
+impl Timeout {
+    /// The error to answer with, as for an error of [`Server::receive`].
+    pub fn error(self) -> Option<HttpError> {
+        match self {
+            Self::Head => Some(HttpError::HeadTimeout),
+            Self::Body => Some(HttpError::BodyTimeout),
+            Self::Idle | Self::Linger => None,
+        }
+    }
+}
+
+impl fmt::Display for Timeout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Idle => "no request in time",
+            Self::Head => "no whole request head in time",
+            Self::Body => "no whole request body in time",
+            Self::Linger => "the peer did not close in time",
+        })
+    }
+}
+
+impl Error for Timeout {}
+
+/// What is read now.
+#[derive(Debug)]
+enum Intake {
+    Head(Scanner),
+    Body(BodyReader, Want),
+    /// The body is read; `end_due` if its reader has not been told yet.
+    Rest {
+        end_due: bool,
+    },
+    /// Whatever comes is dropped.
+    Discard,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Want {
+    /// Read past; so many bytes, framing included, were dropped so far.
+    No {
+        dropped: u64,
+    },
+    Yes,
+    /// Wanted, but longer than that: 413 at the next call.
+    TooLong,
+}
+
+/// How far the answer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    /// There is nothing to answer.
+    None,
+    Due,
+    /// The head is written, and this much of the body is left.
+    Known(u64),
+    Chunked,
+    UntilClose,
+    /// There is no body, whatever is given.
+    Bodyless,
+}
+
+/// The server side of one HTTP/1.1 connection, without I/O.
+///
+/// Feed it with [`receive`](Self::receive) until that says `None`; answer each
+/// [`Event::Request`] with [`respond`](Self::respond), [`send_body`](Self::send_body),
+/// [`finish`](Self::finish); then call `receive` again with what is left of the input, for the
+/// next request may be in it. Each call may append to `cx.output`; once that is written, do as
+/// [`fate`](Self::fate) says. When `receive` gives an [`HttpError`], answer it in the same way
+/// while [`can_respond`](Self::can_respond).
+///
+/// To upgrade, write the 101 with [`Accept::respond`](crate::handshake::Accept::respond) and drop
+/// the machine: it took no byte behind the head, so what is left of the input are frames.
+#[derive(Debug)]
+pub struct Server {
+    config: Arc<Config>,
+    intake: Intake,
+    /// A head that was split over reads, as far as it came.
+    partial: Vec<u8>,
+    answer: Answer,
+    deadline: Option<Instant>,
+    version: Version,
+    /// The connection ends after the current answer.
+    closing: bool,
+    fate: Fate,
+    head_request: bool,
+    /// `100 Continue` is waited for.
+    expects_continue: bool,
+    /// The peer sends no more.
+    ended: bool,
+    /// No request yet: the deadline of the first head counts from the connection's start.
+    first: bool,
+}
+
+impl Server {
+    /// For a connection that was accepted just now.
+    pub fn new(config: Arc<Config>, now: Instant) -> Self {
+        Self {
+            deadline: now.checked_add(config.limits.handshake_timeout),
+            config,
+            intake: Intake::Head(Scanner::request()),
+            partial: Vec::new(),
+            answer: Answer::None,
+            version: Version::Http11,
+            closing: false,
+            fate: Fate::Keep,
+            head_request: false,
+            expects_continue: false,
+            ended: false,
+            first: true,
+        }
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.config.limits
+    }
+
+    /// Takes bytes from the front of the input, until there is an event. `None`: nothing more can
+    /// be done now; what is left of the input then is for later, when the current answer is
+    /// finished, or when `cx` has room for output again (not [blocked](Cx::blocked), and less
+    /// than `Limits::high_water` in it).
+    ///
+    /// # Errors
+    /// The peer broke a rule. Nothing that it sends is run any more; what it gets is the error's
+    /// response if [`can_respond`](Self::can_respond), and the connection ends.
+    pub fn receive<'b>(
+        &mut self,
+        input: &mut &'b mut [u8],
+        cx: &mut Cx<'_>,
+    ) -> Result<Option<Event<'b>>, HttpError> {
+        let result = match &mut self.intake {
+            Intake::Head(_) => self.receive_head(input, cx),
+            Intake::Body(..) => self.receive_body(input, cx),
+            Intake::Rest {
+                end_due: end_due @ true,
+            } => {
+                *end_due = false;
+                return Ok(Some(Event::End));
+            }
+            Intake::Rest { .. } => Ok(None),
+            Intake::Discard => {
+                take_front(input, usize::MAX);
+                Ok(None)
+            }
+        };
+        if let Err(error) = result {
+            self.fail(cx.now);
+            take_front(input, usize::MAX);
+            return Err(error);
+        }
+        result
+    }
+
+    fn receive_head<'b>(
+        &mut self,
+        input: &mut &'b mut [u8],
+        cx: &Cx<'_>,
+    ) -> Result<Option<Event<'b>>, HttpError> {
+        let Intake::Head(scanner) = &mut self.intake else {
+            return Ok(None);
+        };
+        if cx.blocked || cx.output.len() >= self.config.limits.high_water {
+            return Ok(None);
+        }
+        let started = scanner.is_started();
+        let scanned = scanner.scan(input, &self.config.limits);
+        let len = match scanned {
+            Ok(Some(len)) => len,
+            Ok(None) => {
+                if !started && scanner.is_started() && !self.first {
+                    self.deadline = cx.now.checked_add(self.config.limits.handshake_timeout);
+                }
+                self.partial
+                    .extend_from_slice(take_front(input, usize::MAX));
+                return Ok(None);
+            }
+            Err(error) => {
+                self.head_request = is_head(&self.partial, input);
+                return Err(error);
+            }
+        };
+        let scanner = *scanner;
+        let head = take_front(input, len);
+        self.head_request = is_head(&self.partial, head);
+        let head = if self.partial.is_empty() {
+            Bytes::Borrowed(head)
+        } else {
+            self.partial.extend_from_slice(head);
+            Bytes::Owned(std::mem::take(&mut self.partial))
+        };
+        let request = Request::from_head(head, &scanner)?;
+        // After a 101 no body could follow, and before it frames would be taken for one.
+        if request.is_upgrade() && !request.body().is_empty() {
+            return Err(HttpError::UpgradeBody);
+        }
+        self.begin(&request, cx.now);
+        Ok(Some(Event::Request(request)))
+    }
+
+    fn begin(&mut self, request: &Request<'_>, now: Instant) {
+        self.first = false;
+        self.answer = Answer::Due;
+        self.version = request.version();
+        self.expects_continue = request.expects_continue();
+        // RFC 9112 §9.3. An upgrade that is refused ends the connection too, for frames may
+        // already be on their way.
+        self.closing = self.closing
+            || request.is_upgrade()
+            || request.has_token("connection", "close")
+            || (request.version() == Version::Http10
+                && !request.has_token("connection", "keep-alive"));
+        let reader = match request.body() {
+            BodyLength::None | BodyLength::Known(0) => {
+                self.intake = Intake::Rest { end_due: false };
+                self.deadline = None;
+                return;
+            }
+            BodyLength::Known(len) => BodyReader::Known(len),
+            BodyLength::Chunked => BodyReader::chunked(u64::MAX),
+        };
+        self.intake = Intake::Body(reader, Want::No { dropped: 0 });
+        self.deadline = now.checked_add(self.limits().unwanted_body_timeout);
+    }
+
+    fn receive_body<'b>(
+        &mut self,
+        input: &mut &'b mut [u8],
+        cx: &Cx<'_>,
+    ) -> Result<Option<Event<'b>>, HttpError> {
+        let limits = &self.config.limits;
+        loop {
+            let Intake::Body(reader, want) = &mut self.intake else {
+                return Ok(None);
+            };
+            if *want == Want::TooLong {
+                return Err(HttpError::BodyTooLong);
+            }
+            let before = input.len();
+            let piece = reader.read(input, limits)?;
+            let taken = (before - input.len()) as u64;
+            if let Want::No { dropped } = want {
+                *dropped = dropped.saturating_add(taken);
+                if *dropped > limits.unwanted_body_len {
+                    self.give_up_reading(cx.now);
+                    take_front(input, usize::MAX);
+                    return Ok(None);
+                }
+            }
+            let wanted = *want == Want::Yes;
+            match piece {
+                Piece::Data(data) => {
+                    if wanted {
+                        self.credit(data.len(), cx.now);
+                        return Ok(Some(Event::Body(Bytes::Borrowed(data))));
+                    }
+                }
+                Piece::More => return Ok(None),
+                Piece::End => {
+                    self.deadline = None;
+                    self.intake = Intake::Rest { end_due: false };
+                    if self.answer == Answer::None {
+                        self.next_request(cx.now);
+                        return self.receive_head(input, cx);
+                    }
+                    return Ok(wanted.then_some(Event::End));
+                }
+            }
+        }
+    }
+
+    /// A body that keeps coming may take longer, but never stand still for long.
+    fn credit(&mut self, len: usize, now: Instant) {
+        let credit = TIME_PER_BODY_BYTE.saturating_mul(u32::try_from(len).unwrap_or(u32::MAX));
+        let later = self
+            .deadline
+            .and_then(|deadline| deadline.checked_add(credit));
+        let latest = now.checked_add(self.limits().handshake_timeout);
+        self.deadline = match (later, latest) {
+            (Some(later), Some(latest)) => Some(later.min(latest)),
+            (later, latest) => later.or(latest),
+        };
+    }
+
+    /// Says that the body of the current request is to be delivered, up to so many bytes; writes
+    /// `100 Continue` if the client waits for it. A longer body makes the next
+    /// [`receive`](Self::receive) fail with 413. Without this call, or with it after the body
+    /// began to be dropped, the body is read past, within `Limits::unwanted_body_len` and
+    /// `unwanted_body_timeout`; beyond them the connection ends with the answer.
+    ///
+    /// A request without a body gives [`Event::End`] at once.
+    pub fn want_body(&mut self, max_len: u64, cx: &mut Cx<'_>) {
+        if self.answer == Answer::None {
+            return;
+        }
+        match &mut self.intake {
+            Intake::Rest { end_due } => *end_due = true,
+            Intake::Body(reader, want @ Want::No { dropped: 0 }) => {
+                *want = Want::Yes;
+                match reader {
+                    BodyReader::Known(len) if *len > max_len => *want = Want::TooLong,
+                    BodyReader::Chunked(chunks) => chunks.set_allowance(max_len),
+                    BodyReader::Known(_) | BodyReader::UntilClose => {}
+                }
+                if self.expects_continue && self.answer == Answer::Due && *want == Want::Yes {
+                    cx.output
+                        .extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+                }
+                self.expects_continue = false;
+                self.deadline = cx.now.checked_add(self.limits().handshake_timeout);
+            }
+            Intake::Head(_) | Intake::Body(..) | Intake::Discard => {}
+        }
+    }
+
+    /// Writes the head of the answer, with Content-Length or Transfer-Encoding and Connection as
+    /// needed. To HEAD, and with 204 or 304, there is never a body, whatever is planned and sent.
+    /// A status 1xx is written at once, the answer is still due after it.
+    ///
+    /// # Errors
+    /// [`Misuse::NoRequest`], [`Misuse::HeadWritten`], [`Misuse::SwitchingProtocols`]; nothing
+    /// is written then.
+    pub fn respond(
+        &mut self,
+        head: &ResponseHead,
+        body: BodyPlan,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), Misuse> {
+        match self.answer {
+            Answer::Due => {}
+            Answer::None => return Err(Misuse::NoRequest),
+            _ => return Err(Misuse::HeadWritten),
+        }
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(Misuse::SwitchingProtocols);
+        }
+        if head.status.is_informational() {
+            // RFC 9110 §15.2: not to be sent to an HTTP/1.0 client.
+            if self.version == Version::Http11 {
+                write_status(head.status, cx.output);
+                self.write_headers(head, cx.output);
+                cx.output.extend_from_slice(b"\r\n");
+            }
+            return Ok(());
+        }
+        self.decide_closing(head);
+        write_status(head.status, cx.output);
+        self.write_headers(head, cx.output);
+        self.answer = self.write_framing(head.status, body, cx.output);
+        self.write_connection(head, cx.output);
+        cx.output.extend_from_slice(b"\r\n");
+        Ok(())
+    }
+
+    fn decide_closing(&mut self, head: &ResponseHead) {
+        let asked = connection_options(head).any(|option| option.eq_ignore_ascii_case(b"close"));
+        // RFC 9110 §10.1.1: a client whose expectation was not met may send the body or not, so
+        // nobody knows what comes next.
+        let unread = match &self.intake {
+            Intake::Body(BodyReader::Known(len), Want::No { dropped }) => {
+                dropped.saturating_add(*len) > self.limits().unwanted_body_len
+                    || self.expects_continue
+            }
+            Intake::Body(_, Want::No { .. }) => self.expects_continue,
+            Intake::Body(_, Want::TooLong) | Intake::Discard => true,
+            Intake::Body(_, Want::Yes) | Intake::Rest { .. } | Intake::Head(_) => false,
+        };
+        self.closing |= asked || unread;
+    }
+
+    /// All headers but those that this machine decides on.
+    fn write_headers(&self, head: &ResponseHead, output: &mut Vec<u8>) {
+        let ours = [
+            header::CONNECTION,
+            header::CONTENT_LENGTH,
+            header::TRANSFER_ENCODING,
+        ];
+        for (name, value) in &head.headers {
+            if !ours.contains(name) {
+                write_field(name, value.as_bytes(), output);
+            }
+        }
+    }
+
+    fn write_framing(&mut self, status: StatusCode, body: BodyPlan, out: &mut Vec<u8>) -> Answer {
+        if matches!(status.as_u16(), 204 | 304) {
+            return Answer::Bodyless;
+        }
+        let answer = match body {
+            BodyPlan::None => Answer::Known(0),
+            BodyPlan::Known(len) => Answer::Known(len),
+            BodyPlan::Stream if self.version == Version::Http11 => Answer::Chunked,
+            BodyPlan::Stream => Answer::UntilClose,
+        };
+        if let Answer::Known(len) = answer {
+            out.extend_from_slice(b"Content-Length: ");
+            write_decimal(len, out);
+            out.extend_from_slice(b"\r\n");
+        }
+        if self.head_request {
+            return Answer::Bodyless;
+        }
+        match answer {
+            Answer::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+            Answer::UntilClose => self.closing = true,
+            _ => {}
+        }
+        answer
+    }
+
+    /// RFC 9112 §9.3 and §9.6, beside what the caller says of its own.
+    fn write_connection(&self, head: &ResponseHead, output: &mut Vec<u8>) {
+        let ours: Option<&[u8]> = match (self.closing, self.version) {
+            (true, _) => Some(b"close"),
+            (false, Version::Http10) => Some(b"keep-alive"),
+            (false, Version::Http11) => None,
+        };
+        let theirs = connection_options(head).filter(|option| {
+            !option.eq_ignore_ascii_case(b"close") && !option.eq_ignore_ascii_case(b"keep-alive")
+        });
+        let mut lead: &[u8] = b"Connection: ";
+        for option in theirs.chain(ours) {
+            output.extend_from_slice(lead);
+            output.extend_from_slice(option);
+            lead = b", ";
+        }
+        if lead == b", " {
+            output.extend_from_slice(b"\r\n");
+        }
+    }
+
+    /// Writes the next bytes of the answer's body. For an answer that has no body (to HEAD, 204,
+    /// 304) they are dropped, so that a caller need not know.
+    ///
+    /// # Errors
+    /// [`Misuse::BodyTooLong`] beyond what was announced, [`Misuse::NoHead`] before
+    /// [`respond`](Self::respond); nothing is written then.
+    pub fn send_body(&mut self, data: &[u8], cx: &mut Cx<'_>) -> Result<(), Misuse> {
+        match &mut self.answer {
+            Answer::None => return Err(Misuse::NoRequest),
+            Answer::Due => return Err(Misuse::NoHead),
+            Answer::Known(left) => {
+                *left = left
+                    .checked_sub(data.len() as u64)
+                    .ok_or(Misuse::BodyTooLong)?;
+                cx.output.extend_from_slice(data);
+            }
+            // An empty chunk would be the last one.
+            Answer::Chunked if data.is_empty() => {}
+            Answer::Chunked => {
+                write_chunk_size(data.len(), cx.output);
+                cx.output.extend_from_slice(data);
+                cx.output.extend_from_slice(b"\r\n");
+            }
+            Answer::UntilClose => cx.output.extend_from_slice(data),
+            Answer::Bodyless => {}
+        }
+        Ok(())
+    }
+
+    /// Ends the answer. Then the next request may be read: call [`receive`](Self::receive) with
+    /// what is left of the input.
+    ///
+    /// # Errors
+    /// [`Misuse::BodyTooShort`]: less was sent than announced, so the connection ends;
+    /// [`Misuse::NoHead`] before [`respond`](Self::respond).
+    pub fn finish(&mut self, cx: &mut Cx<'_>) -> Result<(), Misuse> {
+        match self.answer {
+            Answer::None => return Err(Misuse::NoRequest),
+            Answer::Due => return Err(Misuse::NoHead),
+            Answer::Known(1..) => {
+                self.abort();
+                return Err(Misuse::BodyTooShort);
+            }
+            Answer::Chunked => cx.output.extend_from_slice(b"0\r\n\r\n"),
+            Answer::Known(0) | Answer::UntilClose | Answer::Bodyless => {}
+        }
+        self.answer = Answer::None;
+        if self.closing {
+            self.linger(cx.now);
+            return Ok(());
+        }
+        let limits = &self.config.limits;
+        match &mut self.intake {
+            Intake::Rest { .. } => self.next_request(cx.now),
+            Intake::Body(reader, want) => {
+                if *want == Want::Yes {
+                    *want = Want::No { dropped: 0 };
+                    if let BodyReader::Chunked(chunks) = reader {
+                        chunks.set_allowance(u64::MAX);
+                    }
+                    self.deadline = cx.now.checked_add(limits.unwanted_body_timeout);
+                }
+                let too_long = match reader {
+                    BodyReader::Known(len) => *len > limits.unwanted_body_len,
+                    BodyReader::Chunked(_) | BodyReader::UntilClose => false,
+                };
+                if too_long || *want == Want::TooLong {
+                    self.linger(cx.now);
+                }
+            }
+            Intake::Head(_) | Intake::Discard => self.linger(cx.now),
+        }
+        Ok(())
+    }
+
+    /// Gives the connection up in the middle of an answer: the peer must not take what it has
+    /// for the whole.
+    pub fn abort(&mut self) {
+        self.answer = Answer::None;
+        self.intake = Intake::Discard;
+        self.partial = Vec::new();
+        self.deadline = None;
+        self.fate = Fate::Close;
+    }
+
+    /// Ends the connection after the current answer, or now if there is none to give: for a
+    /// server that shuts down.
+    pub fn drain(&mut self) {
+        self.closing = true;
+        let idle = matches!(&self.intake, Intake::Head(scanner) if !scanner.is_started());
+        if idle {
+            self.abort();
+        }
+    }
+
+    /// The peer will send no more. An answer that is still due can be written all the same.
+    ///
+    /// # Errors
+    /// [`HttpError::EndOfStream`] when a head or a wanted body was cut off.
+    pub fn receive_eof(&mut self, cx: &mut Cx<'_>) -> Result<(), HttpError> {
+        self.closing = true;
+        self.ended = true;
+        let cut = match &self.intake {
+            Intake::Head(scanner) => scanner.is_started(),
+            Intake::Body(_, want) => *want == Want::Yes,
+            Intake::Rest { .. } | Intake::Discard => false,
+        };
+        if cut {
+            self.head_request |= is_head(&self.partial, &[]);
+            self.fail(cx.now);
+            return Err(HttpError::EndOfStream);
+        }
+        if self.answer == Answer::None {
+            self.abort();
+        } else {
+            self.deadline = None;
+            if !matches!(self.intake, Intake::Rest { .. }) {
+                self.intake = Intake::Discard;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether an answer can be given now: a request waits for one, or an error came before one
+    /// had begun.
+    pub fn can_respond(&self) -> bool {
+        self.answer == Answer::Due
+    }
+
+    /// Whether the current request is a HEAD, so that a body need not be produced.
+    pub fn is_head_request(&self) -> bool {
+        self.head_request
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is to be called.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// To be called when the deadline has passed; before that it does nothing. What it returns
+    /// with an [error](Timeout::error) is answered as an error of [`receive`](Self::receive).
+    pub fn handle_timeout(&mut self, cx: &mut Cx<'_>) -> Option<Timeout> {
+        if self.deadline.is_none_or(|deadline| cx.now < deadline) {
+            return None;
+        }
+        self.deadline = None;
+        match &self.intake {
+            Intake::Head(scanner) if scanner.is_started() => {
+                self.head_request = is_head(&self.partial, &[]);
+                self.fail(cx.now);
+                Some(Timeout::Head)
+            }
+            Intake::Body(_, Want::Yes) => {
+                self.fail(cx.now);
+                Some(Timeout::Body)
+            }
+            // The answer comes first; then the connection ends.
+            Intake::Body(..) if self.answer != Answer::None => {
+                self.give_up_reading(cx.now);
+                Some(Timeout::Linger)
+            }
+            Intake::Head(_) => {
+                self.abort();
+                Some(Timeout::Idle)
+            }
+            Intake::Body(..) | Intake::Rest { .. } | Intake::Discard => {
+                self.abort();
+                Some(Timeout::Linger)
+            }
+        }
+    }
+
+    /// What to do with the socket once all output is written.
+    pub fn fate(&self) -> Fate {
+        self.fate
+    }
+
+    /// Nothing that arrives counts any more, but an answer that has not begun can be given.
+    fn fail(&mut self, now: Instant) {
+        self.partial = Vec::new();
+        self.closing = true;
+        let in_head = matches!(self.intake, Intake::Head(_));
+        self.intake = Intake::Discard;
+        self.deadline = None;
+        match self.answer {
+            Answer::None if in_head => {
+                self.answer = Answer::Due;
+                self.version = Version::Http11;
+            }
+            Answer::Due => {}
+            // All was answered; only the rest of its body was bad.
+            Answer::None => self.linger(now),
+            _ => self.abort(),
+        }
+    }
+
+    /// The rest of an unwanted body is not worth reading.
+    fn give_up_reading(&mut self, now: Instant) {
+        self.closing = true;
+        self.intake = Intake::Discard;
+        self.deadline = None;
+        if self.answer == Answer::None {
+            self.linger(now);
+        }
+    }
+
+    /// The last answer is written. A close while bytes arrive would reset the connection before
+    /// the peer has read it (RFC 9112 §9.6), so half-close and wait for the peer's end.
+    fn linger(&mut self, now: Instant) {
+        if self.ended {
+            return self.abort();
+        }
+        self.intake = Intake::Discard;
+        self.deadline = now.checked_add(self.limits().unwanted_body_timeout);
+        self.fate = Fate::HalfClose;
+    }
+
+    fn next_request(&mut self, now: Instant) {
+        self.intake = Intake::Head(Scanner::request());
+        self.head_request = false;
+        self.deadline = now.checked_add(self.limits().keep_alive_timeout);
+    }
+}
+
+/// Whether a head, given in two pieces, is one of HEAD: the answer to a broken one must have no
+/// body either.
+fn is_head(front: &[u8], rest: &[u8]) -> bool {
+    let mut bytes = front.iter().chain(rest).peekable();
+    if bytes.peek() == Some(&&b'\r') {
+        bytes.nth(1);
+    }
+    bytes.take(5).eq(b"HEAD ")
+}
+
+fn connection_options(head: &ResponseHead) -> impl Iterator<Item = &[u8]> {
+    head.headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .flat_map(elements)
+}
+
+/// RFC 9112 §7.1.
+fn write_chunk_size(len: usize, output: &mut Vec<u8>) {
+    let digits = (usize::BITS - len.leading_zeros()).div_ceil(4).max(1);
+    for index in (0..digits).rev() {
+        let digit = (len >> (index * 4)) as u32 & 0xf;
+        output.push(char::from_digit(digit, 16).map_or(b'0', |digit| digit as u8));
+    }
+    output.extend_from_slice(b"\r\n");
+}
