@@ -1,5 +1,7 @@
 //! WebSocket and HTTP engine: server and client on one event loop, yours or ours.
 
+pub mod files;
+pub mod http;
 mod id;
 #[allow(dead_code)]
 pub mod net;
