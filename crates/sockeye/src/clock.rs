@@ -43,8 +43,8 @@ impl Clock {
             Some((read, value)) if self.now - *read < Duration::from_secs(1) => value.clone(),
             _ => {
                 let text = httpdate::fmt_http_date(SystemTime::now());
-                let value = HeaderValue::try_from(text)
-                    .unwrap_or_else(|_| HeaderValue::from_static(""));
+                let value =
+                    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""));
                 self.date = Some((self.now, value.clone()));
                 value
             }

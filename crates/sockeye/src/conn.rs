@@ -87,6 +87,11 @@ impl<'c> Conn<'c> {
         self.core.peer(self.id)
     }
 
+    /// The subprotocol that the handshake agreed on, if any.
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.core.subprotocol(self.id)
+    }
+
     /// Everything that is not this connection: other connections, topics, new connections.
     pub fn core(&mut self) -> &mut Core {
         self.core
@@ -189,7 +194,8 @@ impl<'c> Conn<'c> {
 
     /// Sends a message to every other member of a topic. Returns to how many.
     pub fn publish_to_others<'m>(&mut self, topic: &str, message: impl Into<Message<'m>>) -> usize {
-        self.core.publish_except(topic, &Prepared::new(message.into()), self.id)
+        self.core
+            .publish_except(topic, &Prepared::new(message.into()), self.id)
     }
 
     /// Sends a message to another connection.

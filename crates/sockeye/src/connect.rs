@@ -7,8 +7,9 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use ::http::{HeaderMap, HeaderName, HeaderValue};
 use sockeye_proto::handshake::HandshakeError;
+use sockeye_proto::http;
 use sockeye_proto::ws::Delivery;
 use url::Url;
 
@@ -67,13 +68,19 @@ impl ConnectOptions {
             return Self::unix(url, rest);
         }
         let parsed = Url::parse(url).map_err(|error| {
-            Error::invalid(url, format!("{error}; write for example ws://127.0.0.1:7681/echo"))
+            Error::invalid(
+                url,
+                format!("{error}; write for example ws://127.0.0.1:7681/echo"),
+            )
         })?;
         match parsed.scheme() {
             "ws" => {}
             "wss" => return Err(Error::invalid(url, "TLS is not available; use ws://")),
             other => {
-                return Err(Error::invalid(url, format!("the scheme {other} is not ws://")));
+                return Err(Error::invalid(
+                    url,
+                    format!("the scheme {other} is not ws://"),
+                ));
             }
         }
         if !parsed.username().is_empty() || parsed.password().is_some() {
@@ -81,7 +88,10 @@ impl ConnectOptions {
             return Err(Error::invalid(url, problem));
         }
         if parsed.fragment().is_some() {
-            return Err(Error::invalid(url, "a fragment (#...) has no place here (RFC 6455 §3)"));
+            return Err(Error::invalid(
+                url,
+                "a fragment (#...) has no place here (RFC 6455 §3)",
+            ));
         }
         let (Some(host), Some(port)) = (parsed.host_str(), parsed.port_or_known_default()) else {
             return Err(Error::invalid(url, "there is no host in it"));
@@ -95,7 +105,10 @@ impl ConnectOptions {
             Some(port) => format!("{host}:{port}"),
             None => host.to_owned(),
         };
-        let destination = Destination::Tcp { host: host.to_owned(), port };
+        let destination = Destination::Tcp {
+            host: host.to_owned(),
+            port,
+        };
         Ok(Self::to(destination, host_header, target))
     }
 
@@ -107,7 +120,11 @@ impl ConnectOptions {
             return Err(Error::invalid(url, problem));
         }
         let destination = Destination::Unix(path.into());
-        Ok(Self::to(destination, "localhost".to_owned(), target.to_owned()))
+        Ok(Self::to(
+            destination,
+            "localhost".to_owned(),
+            target.to_owned(),
+        ))
     }
 
     fn to(destination: Destination, host: String, target: String) -> Self {
@@ -215,6 +232,8 @@ pub enum ConnectCause {
     Handshake(HandshakeError),
     /// The system said no.
     Io(io::Error),
+    /// The request cannot be written as it was asked for.
+    Request(http::Misuse),
     /// It was not done in time.
     TimedOut,
 }
@@ -243,6 +262,7 @@ impl fmt::Display for ConnectError {
             ConnectCause::Aborted => f.write_str("given up by this side"),
             ConnectCause::Handshake(error) => error.fmt(f),
             ConnectCause::Io(error) => error.fmt(f),
+            ConnectCause::Request(misuse) => misuse.fmt(f),
             ConnectCause::TimedOut => f.write_str("timed out"),
         }
     }
@@ -253,6 +273,7 @@ impl std::error::Error for ConnectError {
         match &self.cause {
             ConnectCause::Handshake(error) => Some(error),
             ConnectCause::Io(error) => Some(error),
+            ConnectCause::Request(misuse) => Some(misuse),
             ConnectCause::Aborted | ConnectCause::TimedOut => None,
         }
     }

@@ -4,6 +4,7 @@
 //! appended to an outbox or queued for a later phase of the turn.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,7 +18,7 @@ use crate::handle::Inbox;
 use crate::id::ConnId;
 use crate::link::Link;
 use crate::listener::Listeners;
-use crate::net::Resolver;
+use crate::net::resolver::Resolver;
 use crate::outbox::{Flushed, Pool};
 use crate::poll::{Interest, Poller, Registrar};
 use crate::protocol::{CloseCause, Peer};
@@ -61,10 +62,18 @@ pub struct Stats {
 }
 
 /// How the loop learns of readiness.
-#[derive(Debug)]
 pub(crate) enum Driver {
     Own(Box<dyn Poller>),
     Foreign(Box<dyn Registrar>),
+}
+
+impl fmt::Debug for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Own(_) => "Own",
+            Self::Foreign(_) => "Foreign",
+        })
+    }
 }
 
 impl Driver {
@@ -129,7 +138,11 @@ impl Core {
     /// Whether this is an open WebSocket connection.
     pub fn is_open(&self, id: ConnId) -> bool {
         match self.conns.get(id) {
-            Some(Entry { session: Some(_), stage: Stage::WebSocket(ws), .. }) => ws.is_open(),
+            Some(Entry {
+                session: Some(_),
+                stage: Stage::WebSocket(ws),
+                ..
+            }) => ws.is_open(),
             _ => false,
         }
     }
@@ -137,6 +150,11 @@ impl Core {
     /// Who is at the other end of a connection.
     pub fn peer(&self, id: ConnId) -> Option<Peer> {
         Some(Peer::new(self.conns.get(id)?.link.peer_addr()?))
+    }
+
+    /// See [`Conn::subprotocol`](crate::Conn::subprotocol).
+    pub fn subprotocol(&self, id: ConnId) -> Option<&str> {
+        self.conns.get(id)?.rare.as_ref()?.subprotocol.as_deref()
     }
 
     /// The descriptor of a connection, for those who set socket options or log it.
@@ -218,7 +236,9 @@ impl Core {
         let Some(rare) = self.conns.get_mut(id).and_then(|entry| entry.rare.as_mut()) else {
             return false;
         };
-        let Some(membership) = self.topics.find(topic, &rare.topics) else { return false };
+        let Some(membership) = self.topics.find(topic, &rare.topics) else {
+            return false;
+        };
         rare.topics.retain(|held| *held != membership);
         self.leave(membership);
         true
@@ -226,7 +246,10 @@ impl Core {
 
     fn leave(&mut self, membership: topic::Membership) {
         if let Some(moved) = self.topics.leave(membership)
-            && let Some(rare) = self.conns.get_mut(moved).and_then(|entry| entry.rare.as_mut())
+            && let Some(rare) = self
+                .conns
+                .get_mut(moved)
+                .and_then(|entry| entry.rare.as_mut())
         {
             topic::moved(&mut rare.topics, membership);
         }
@@ -259,7 +282,9 @@ impl Core {
     /// what the poller reports. Only the loop calls this, never a callback.
     pub(crate) fn flush(&mut self, id: ConnId) {
         let now = self.now();
-        let Some(entry) = self.conns.get_mut(id) else { return };
+        let Some(entry) = self.conns.get_mut(id) else {
+            return;
+        };
         entry.flags.dirty = false;
         loop {
             let before = entry.outbox.len();
@@ -269,7 +294,9 @@ impl Core {
                     if let Some(rare) = &mut entry.rare {
                         rare.stall = None;
                     }
-                    let Stage::WebSocket(ws) = &mut entry.stage else { break };
+                    let Stage::WebSocket(ws) = &mut entry.stage else {
+                        break;
+                    };
                     let output = entry.outbox.tail(&mut self.pool);
                     ws.handle_unblocked(&mut Cx {
                         now,
@@ -304,7 +331,9 @@ impl Core {
 
     /// Brings everything that depends on the outbox and the stage up to date.
     pub(crate) fn settle(&mut self, id: ConnId) {
-        let Some(entry) = self.conns.get_mut(id) else { return };
+        let Some(entry) = self.conns.get_mut(id) else {
+            return;
+        };
         let waiting = entry.outbox.len();
         if let Some(rare) = &mut entry.rare {
             self.backlog = self.backlog - rare.counted + waiting;
@@ -348,7 +377,9 @@ impl Core {
 
     /// Tells the poller if what it should report has changed.
     pub(crate) fn update_interest(&mut self, id: ConnId) {
-        let Some(entry) = self.conns.get_mut(id) else { return };
+        let Some(entry) = self.conns.get_mut(id) else {
+            return;
+        };
         let wanted = entry.wanted_interest();
         if wanted == entry.interest {
             return;
@@ -374,8 +405,14 @@ impl Core {
     /// Makes the timer fire no later than the connection's next deadline. An earlier timer stays:
     /// when it fires too early it is armed anew, so that receiving costs no timer operation.
     pub(crate) fn rearm(&mut self, id: ConnId) {
-        let Some(deadline) = self.conns.get(id).and_then(Entry::next_deadline) else { return };
-        if self.timers.armed(id.index()).is_none_or(|armed| deadline < armed) {
+        let Some(deadline) = self.conns.get(id).and_then(Entry::next_deadline) else {
+            return;
+        };
+        if self
+            .timers
+            .armed(id.index())
+            .is_none_or(|armed| deadline < armed)
+        {
             self.timers.set(id.index(), deadline);
         }
     }
@@ -402,7 +439,9 @@ impl Core {
 
     /// Puts a connection's (new) link into the poller.
     pub(crate) fn register(&mut self, id: ConnId, interest: Interest) -> std::io::Result<()> {
-        let Some(entry) = self.conns.get_mut(id) else { return Ok(()) };
+        let Some(entry) = self.conns.get_mut(id) else {
+            return Ok(());
+        };
         entry.interest = interest;
         match entry.link.fd() {
             Some(fd) => self.driver.registrar().add(fd, id.into(), interest)?,
@@ -417,10 +456,12 @@ impl Core {
 
     /// Takes a connection's link out of the poller and drops it.
     pub(crate) fn unregister(&mut self, id: ConnId) {
-        let Some(entry) = self.conns.get_mut(id) else { return };
+        let Some(entry) = self.conns.get_mut(id) else {
+            return;
+        };
         if let Some(fd) = entry.link.fd() {
             // It fails only for a descriptor that is not registered, which is what is wanted.
-            drop(self.driver.registrar().remove(fd, id.into()));
+            drop(self.driver.registrar().remove(fd));
         }
         entry.link = Link::Gone;
         entry.interest = Interest::NONE;
@@ -429,7 +470,9 @@ impl Core {
     /// Ends a connection whose protocol has been told. The slot is freed at the end of the turn.
     pub(crate) fn kill(&mut self, id: ConnId) {
         self.unregister(id);
-        let Some(entry) = self.conns.get_mut(id) else { return };
+        let Some(entry) = self.conns.get_mut(id) else {
+            return;
+        };
         if matches!(entry.stage, Stage::Gone) {
             return;
         }

@@ -84,7 +84,6 @@ pub enum PollerKind {
 }
 
 /// Settings of an [`Engine`] before it is made.
-#[derive(Debug)]
 #[must_use]
 pub struct EngineBuilder {
     limits: Limits,
@@ -94,11 +93,18 @@ pub struct EngineBuilder {
     listen_options: ListenOptions,
 }
 
-#[derive(Debug)]
 enum DriverChoice {
     Kind(PollerKind),
     Poller(Box<dyn Poller>),
     Registrar(Box<dyn Registrar>),
+}
+
+impl fmt::Debug for EngineBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EngineBuilder")
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
 }
 
 impl EngineBuilder {
@@ -160,7 +166,9 @@ impl EngineBuilder {
     ///
     /// The limits contradict each other, or the system has no descriptors or no random numbers.
     pub fn build(self) -> Result<Engine, Error> {
-        self.limits.check().map_err(|error| Error::Config(error.to_string()))?;
+        self.limits
+            .check()
+            .map_err(|error| Error::Config(error.to_string()))?;
         let driver = match self.driver {
             DriverChoice::Kind(PollerKind::Epoll) => {
                 let epoll = Epoll::new().map_err(|e| Error::io("create an epoll instance", e))?;
@@ -179,7 +187,12 @@ impl EngineBuilder {
         let now = self.now.unwrap_or_else(Clock::read);
         let mut conns = Slab::new();
         conns.set_max_len(self.limits.connections.unwrap_or_else(default_connections));
-        let config = |delivery| Arc::new(Config { limits: self.limits.clone(), delivery });
+        let config = |delivery| {
+            Arc::new(Config {
+                limits: self.limits.clone(),
+                delivery,
+            })
+        };
         let mut core = Core {
             conns,
             listeners: Listeners::new(),
@@ -275,8 +288,9 @@ impl Engine {
     ///
     /// The acceptor cannot be watched.
     pub fn listen_on(&mut self, acceptor: Box<dyn Acceptor>) -> Result<ListenerMut<'_>, Error> {
-        let index =
-            self.add_acceptor(acceptor).map_err(|error| Error::io("watch the acceptor", error))?;
+        let index = self
+            .add_acceptor(acceptor)
+            .map_err(|error| Error::io("watch the acceptor", error))?;
         Ok(ListenerMut::new(self, index))
     }
 
@@ -357,18 +371,27 @@ impl Engine {
     /// The poller failed, or the engine lives in a foreign loop.
     pub fn turn(&mut self, timeout: Option<Duration>) -> Result<(), Error> {
         let now = Clock::read();
-        let until = self.next_deadline().map(|deadline| deadline.saturating_duration_since(now));
+        let until = self
+            .next_deadline()
+            .map(|deadline| deadline.saturating_duration_since(now));
         let timeout = [timeout, until].into_iter().flatten().min();
-        let Driver::Own(poller) = &mut self.core.driver else { return Err(Error::ForeignLoop) };
+        let Driver::Own(poller) = &mut self.core.driver else {
+            return Err(Error::ForeignLoop);
+        };
         let mut ready = std::mem::take(&mut self.ready);
-        poller.wait(&mut ready, timeout).map_err(|error| Error::io("wait for events", error))?;
+        poller
+            .wait(&mut ready, timeout)
+            .map_err(|error| Error::io("wait for events", error))?;
         self.service(&ready, Clock::read());
         self.ready = ready;
         Ok(())
     }
 
     /// The protocol of a key and the core, at the same time.
-    pub(crate) fn parts<P: Protocol>(&mut self, key: ProtocolKey<P>) -> Option<(&mut P, &mut Core)> {
+    pub(crate) fn parts<P: Protocol>(
+        &mut self,
+        key: ProtocolKey<P>,
+    ) -> Option<(&mut P, &mut Core)> {
         let hosted = self.protocols.get_mut(usize::from(key.index))?.as_any();
         let hosted = hosted.downcast_mut::<Hosted<P>>()?;
         Some((&mut hosted.protocol, &mut self.core))
@@ -386,14 +409,18 @@ impl Drop for Engine {
             id = self.core.conns.next_after(Some(current.index()));
         }
         let waker = self.core.inbox.waker().fd();
-        drop(self.core.driver.registrar().remove(waker, WAKER));
+        drop(self.core.driver.registrar().remove(waker));
     }
 }
 
 fn random_seed() -> Result<[u8; 32], Error> {
     let mut seed = [0; 32];
-    getrandom::fill(&mut seed)
-        .map_err(|error| Error::io("get random numbers", std::io::Error::other(error.to_string())))?;
+    getrandom::fill(&mut seed).map_err(|error| {
+        Error::io(
+            "get random numbers",
+            std::io::Error::other(error.to_string()),
+        )
+    })?;
     Ok(seed)
 }
 

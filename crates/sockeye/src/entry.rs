@@ -55,7 +55,10 @@ pub(crate) struct SessionRef {
 
 /// Small facts about a connection.
 #[derive(Clone, Copy, Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "independent facts, no hidden state machine")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, no hidden state machine"
+)]
 pub(crate) struct Flags {
     /// In the list of those to flush.
     pub(crate) dirty: bool,
@@ -89,6 +92,8 @@ pub(crate) struct Rare {
     pub(crate) topics: Vec<Membership>,
     /// What this connection adds to the engine's backlog.
     pub(crate) counted: usize,
+    /// The subprotocol that was agreed on.
+    pub(crate) subprotocol: Option<Box<str>>,
     /// The address that this connection counts for, if connections are counted by address.
     pub(crate) address: Option<IpAddr>,
 }
@@ -139,7 +144,10 @@ impl Entry {
             Stage::Gone => None,
         };
         let Some(rare) = &self.rare else { return stage };
-        [stage, rare.timeout, rare.stall].into_iter().flatten().min()
+        [stage, rare.timeout, rare.stall]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }
 

@@ -4,8 +4,11 @@
 //! What a peer does wrong never becomes an [`Error`]; it ends that peer's connection and is told
 //! in [`CloseInfo`](crate::CloseInfo) or [`ConnectError`](crate::ConnectError).
 
+use std::convert::Infallible;
 use std::fmt;
 use std::io;
+
+use crate::net::{NetError, ParseBindError};
 
 /// Why the engine could not do what its owner asked for.
 #[derive(Debug)]
@@ -18,6 +21,8 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// Something about the network failed: binding, listening, privileges.
+    Net(NetError),
     /// An address, a URL or a route could not be understood.
     Invalid {
         /// What was given.
@@ -25,6 +30,8 @@ pub enum Error {
         /// What is wrong with it and what would be right.
         problem: String,
     },
+    /// It is no address to listen on.
+    Bind(ParseBindError),
     /// A setting contradicts another one or is out of range.
     Config(String),
     /// [`Engine::run`](crate::Engine::run) was called on an engine that lives in a foreign loop,
@@ -34,17 +41,43 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn io(operation: impl Into<String>, source: io::Error) -> Self {
-        Self::Io { operation: operation.into(), source }
+        Self::Io {
+            operation: operation.into(),
+            source,
+        }
     }
 
     pub(crate) fn invalid(what: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self::Invalid { what: what.into(), problem: problem.into() }
+        Self::Invalid {
+            what: what.into(),
+            problem: problem.into(),
+        }
+    }
+}
+
+impl From<NetError> for Error {
+    fn from(error: NetError) -> Self {
+        Self::Net(error)
+    }
+}
+
+impl From<ParseBindError> for Error {
+    fn from(error: ParseBindError) -> Self {
+        Self::Bind(error)
+    }
+}
+
+impl From<Infallible> for Error {
+    fn from(never: Infallible) -> Self {
+        match never {}
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Net(error) => error.fmt(f),
+            Self::Bind(error) => error.fmt(f),
             Self::Io { operation, source } => write!(f, "{operation}: {source}"),
             Self::Invalid { what, problem } => write!(f, "{what:?}: {problem}"),
             Self::Config(problem) => write!(f, "configuration: {problem}"),
@@ -59,6 +92,8 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Io { source, .. } => Some(source),
+            Self::Net(error) => Some(error),
+            Self::Bind(error) => Some(error),
             _ => None,
         }
     }

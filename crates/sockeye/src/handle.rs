@@ -48,8 +48,15 @@ pub(crate) struct Inbox {
 
 impl Inbox {
     pub(crate) fn new(capacity: usize) -> std::io::Result<Self> {
-        let queue = Mutex::new(Queue { commands: VecDeque::new(), closed: false });
-        Ok(Self { queue, capacity, waker: Waker::new()? })
+        let queue = Mutex::new(Queue {
+            commands: VecDeque::new(),
+            closed: false,
+        });
+        Ok(Self {
+            queue,
+            capacity,
+            waker: Waker::new()?,
+        })
     }
 
     pub(crate) fn waker(&self) -> &Waker {
@@ -180,8 +187,12 @@ impl Handle {
     /// # Errors
     ///
     /// The queue is full, or the engine has ended.
-    pub fn with_core(&self, call: impl FnOnce(&mut Core) + Send + 'static) -> Result<(), HandleError> {
-        self.inbox.push(Command::Run(Box::new(move |engine| call(engine.core()))))
+    pub fn with_core(
+        &self,
+        call: impl FnOnce(&mut Core) + Send + 'static,
+    ) -> Result<(), HandleError> {
+        self.inbox
+            .push(Command::Run(Box::new(move |engine| call(engine.core()))))
     }
 
     /// Sends a message to one connection.
@@ -201,7 +212,11 @@ impl Handle {
     /// # Errors
     ///
     /// The queue is full, or the engine has ended.
-    pub fn publish<'m>(&self, topic: &str, message: impl Into<Message<'m>>) -> Result<(), HandleError> {
+    pub fn publish<'m>(
+        &self,
+        topic: &str,
+        message: impl Into<Message<'m>>,
+    ) -> Result<(), HandleError> {
         let (topic, message) = (topic.to_owned(), Prepared::new(message.into()));
         self.with_core(move |core| {
             core.publish(&topic, &message);

@@ -60,7 +60,11 @@ pub(crate) struct Hosted<P: Protocol> {
 
 impl<P: Protocol> Hosted<P> {
     pub(crate) fn new(protocol: P) -> Self {
-        Self { protocol, seats: Vec::new(), vacant: Vec::new() }
+        Self {
+            protocol,
+            seats: Vec::new(),
+            vacant: Vec::new(),
+        }
     }
 
     fn seat(&mut self, id: ConnId, session: P::Session) -> SessionIndex {
@@ -84,7 +88,10 @@ impl<P: Protocol> Hosted<P> {
     }
 
     /// The protocol, and the session of one of its connections.
-    pub(crate) fn with_session(&mut self, index: SessionIndex) -> Option<(&mut P, &mut P::Session)> {
+    pub(crate) fn with_session(
+        &mut self,
+        index: SessionIndex,
+    ) -> Option<(&mut P, &mut P::Session)> {
         let seat = self.seats.get_mut(index as usize)?.as_mut()?;
         Some((&mut self.protocol, &mut seat.session))
     }
@@ -162,7 +169,8 @@ impl<P: Protocol> DynProtocol for Hosted<P> {
         for seat in self.seats.iter_mut().flatten() {
             if core.is_open(seat.id) {
                 let mut conn = Conn::new(core, seat.id);
-                self.protocol.on_broadcast(&mut conn, &mut seat.session, message);
+                self.protocol
+                    .on_broadcast(&mut conn, &mut seat.session, message);
             }
         }
     }

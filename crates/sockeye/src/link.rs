@@ -5,9 +5,10 @@
 
 use std::fmt;
 use std::io::{self, IoSlice};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
-use crate::net::{PeerAddr, Socket};
+use crate::net::socket::Socket;
+use crate::net::{LocalAddr, PeerAddr};
 use crate::poll::{Interest, Token};
 
 /// A byte stream that the engine can carry a connection over, besides its own sockets.
@@ -55,6 +56,9 @@ pub trait Acceptor: fmt::Debug {
     ///
     /// `WouldBlock` when there is none now.
     fn accept(&mut self) -> io::Result<(Box<dyn Transport>, PeerAddr)>;
+
+    /// Where it listens, as far as that can be said.
+    fn local_addr(&self) -> LocalAddr;
 
     /// What the engine waits for: reading, or nothing while it takes no more connections.
     fn set_interest(&mut self, token: Token, interest: Interest);

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::io;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,7 +14,8 @@ use sockeye_proto::handshake::OriginPolicy;
 use crate::engine::Engine;
 use crate::files::Files;
 use crate::link::{Acceptor, Link};
-use crate::net::{self, LocalAddr, PeerAddr, SpareFd};
+use crate::net::descriptor::SpareFd;
+use crate::net::{self, LocalAddr, PeerAddr};
 use crate::poll::{Interest, Registrar, Token};
 use crate::protocol::{Peer, Protocol, ProtocolKey};
 use crate::route::{Routes, Target};
@@ -25,7 +27,7 @@ pub(crate) const WAKER: Token = Token(u32::MAX as u64);
 
 #[derive(Debug)]
 enum Source {
-    Socket(net::Listener),
+    Socket(net::listener::Listener),
     Other(Box<dyn Acceptor>),
 }
 
@@ -63,7 +65,10 @@ pub(crate) struct Listeners {
 impl Listeners {
     pub(crate) fn new() -> Self {
         // Without a spare descriptor the pause alone keeps a full process from spinning.
-        Self { all: Vec::new(), spare: SpareFd::new().ok() }
+        Self {
+            all: Vec::new(),
+            spare: SpareFd::new().ok(),
+        }
     }
 
     /// Which listener a token names.
@@ -79,7 +84,11 @@ impl Listeners {
     fn add(&mut self, source: Source, registrar: &mut dyn Registrar) -> io::Result<usize> {
         let index = self.all.len();
         let token = Self::token(index);
-        let mut listener = Listener { source, interest: Interest::READ, resume_at: None };
+        let mut listener = Listener {
+            source,
+            interest: Interest::READ,
+            resume_at: None,
+        };
         match &mut listener.source {
             Source::Socket(socket) => registrar.add(socket.as_fd(), token, Interest::READ)?,
             Source::Other(acceptor) => acceptor.set_interest(token, Interest::READ),
@@ -94,22 +103,22 @@ impl Listeners {
 
     pub(crate) fn local_addr(&self, index: usize) -> Option<LocalAddr> {
         match &self.all.get(index)?.as_ref()?.source {
-            Source::Socket(listener) => listener.local_addr().ok(),
-            Source::Other(_) => None,
+            Source::Socket(listener) => Some(listener.local_addr().clone()),
+            Source::Other(acceptor) => Some(acceptor.local_addr()),
         }
     }
 
     /// Stops or resumes the reports of one listener.
     fn set_interest(&mut self, index: usize, interest: Interest, registrar: &mut dyn Registrar) {
-        let Some(listener) = self.get_mut(index) else { return };
+        let Some(listener) = self.get_mut(index) else {
+            return;
+        };
         if listener.interest == interest {
             return;
         }
         let token = Self::token(index);
         let done = match &mut listener.source {
-            Source::Socket(socket) => {
-                registrar.modify(socket.as_fd(), token, interest).is_ok()
-            }
+            Source::Socket(socket) => registrar.modify(socket.as_fd(), token, interest).is_ok(),
             Source::Other(acceptor) => {
                 acceptor.set_interest(token, interest);
                 true
@@ -132,8 +141,13 @@ impl Listeners {
         resume_at: Option<Instant>,
         registrar: &mut dyn Registrar,
     ) {
-        if let (Some(spare), Some(Some(Listener { source: Source::Socket(socket), .. }))) =
-            (&mut self.spare, self.all.get(index))
+        if let (
+            Some(spare),
+            Some(Some(Listener {
+                source: Source::Socket(socket),
+                ..
+            })),
+        ) = (&mut self.spare, self.all.get(index))
         {
             // Dismissing the peer at hand beats leaving it in the queue without a word.
             drop(spare.accept_and_close(socket));
@@ -146,14 +160,21 @@ impl Listeners {
 
     /// The next time that a listener goes on.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        self.all.iter().flatten().filter_map(|listener| listener.resume_at).min()
+        self.all
+            .iter()
+            .flatten()
+            .filter_map(|listener| listener.resume_at)
+            .min()
     }
 
     /// Lets listeners report again whose time has come, provided that there is room.
     pub(crate) fn resume(&mut self, now: Instant, registrar: &mut dyn Registrar) {
         for index in 0..self.all.len() {
-            let Some(listener) = self.get_mut(index) else { continue };
-            if listener.interest == Interest::READ || listener.resume_at.is_some_and(|at| at > now) {
+            let Some(listener) = self.get_mut(index) else {
+                continue;
+            };
+            if listener.interest == Interest::READ || listener.resume_at.is_some_and(|at| at > now)
+            {
                 continue;
             }
             listener.resume_at = None;
@@ -163,9 +184,11 @@ impl Listeners {
 
     /// Closes one listener.
     pub(crate) fn close(&mut self, index: usize, registrar: &mut dyn Registrar) {
-        let Some(listener) = self.all.get_mut(index).and_then(Option::take) else { return };
+        let Some(listener) = self.all.get_mut(index).and_then(Option::take) else {
+            return;
+        };
         if let Source::Socket(socket) = &listener.source {
-            drop(registrar.remove(socket.as_fd(), Self::token(index)));
+            drop(registrar.remove(socket.as_fd()));
         }
     }
 
@@ -227,7 +250,9 @@ impl<'e> ListenerMut<'e> {
     /// wins over a prefix, a longer prefix over a shorter one. Paths are compared as they were sent,
     /// without the query.
     pub fn route<P: Protocol>(mut self, pattern: &str, protocol: ProtocolKey<P>) -> Self {
-        self.front().routes.add(pattern, Target::Protocol(protocol.index));
+        self.front()
+            .routes
+            .add(pattern, Target::Protocol(protocol.index));
         self
     }
 
@@ -245,9 +270,15 @@ impl<'e> ListenerMut<'e> {
             true => mount.into(),
             false => format!("/{mount}").into(),
         };
-        let pattern = format!("{mount}/*");
-        let target = Target::Files { files: Arc::new(files), mount };
-        self.front().routes.add(&pattern, target);
+        let target = Target::Files {
+            files: Arc::new(files),
+            mount: Arc::clone(&mount),
+        };
+        if !mount.is_empty() {
+            // So that the directory itself can redirect to its slash.
+            self.front().routes.add(&mount, target.clone());
+        }
+        self.front().routes.add(&format!("{mount}/*"), target);
         self
     }
 
@@ -264,10 +295,11 @@ impl<'e> ListenerMut<'e> {
         self
     }
 
-    /// Where it listens: with the real port if port 0 was asked for. `None` for a listener that is
-    /// no socket.
+    /// Where it listens: with the real port if port 0 was asked for.
     pub fn local_addr(&self) -> LocalAddr {
-        self.engine.core.listeners.local_addr(self.index).unwrap_or(LocalAddr::Unknown)
+        let addr = self.engine.core.listeners.local_addr(self.index);
+        // The listener lives as long as it is lent here.
+        addr.unwrap_or_else(|| LocalAddr::Unix("".into()))
     }
 
     fn front(&mut self) -> &mut Front {
@@ -276,7 +308,7 @@ impl<'e> ListenerMut<'e> {
 }
 
 impl Engine {
-    pub(crate) fn add_listener(&mut self, listener: net::Listener) -> io::Result<usize> {
+    pub(crate) fn add_listener(&mut self, listener: net::listener::Listener) -> io::Result<usize> {
         self.add_source(Source::Socket(listener))
     }
 
@@ -285,7 +317,10 @@ impl Engine {
     }
 
     fn add_source(&mut self, source: Source) -> io::Result<usize> {
-        let index = self.core.listeners.add(source, self.core.driver.registrar())?;
+        let index = self
+            .core
+            .listeners
+            .add(source, self.core.driver.registrar())?;
         self.fronts.push(Front::default());
         Ok(index)
     }

@@ -27,7 +27,9 @@ pub(crate) struct Pool {
 
 impl Pool {
     fn take(&mut self) -> Vec<u8> {
-        self.spare.pop().unwrap_or_else(|| Vec::with_capacity(SEGMENT_LEN))
+        self.spare
+            .pop()
+            .unwrap_or_else(|| Vec::with_capacity(SEGMENT_LEN))
     }
 
     fn give(&mut self, mut buffer: Vec<u8>) {
@@ -129,19 +131,27 @@ impl Outbox {
     /// Queues bytes that others hold too, without copying them.
     pub(crate) fn push_shared(&mut self, bytes: &Arc<[u8]>, droppable: bool) {
         let queue = self.queue.get_or_insert_default();
-        queue.push(Segment { payload: Payload::Shared(Arc::clone(bytes)), droppable });
+        queue.push(Segment {
+            payload: Payload::Shared(Arc::clone(bytes)),
+            droppable,
+        });
     }
 
     /// Queues bytes that came with a buffer of their own.
     pub(crate) fn push_owned(&mut self, bytes: Vec<u8>, droppable: bool) {
         let queue = self.queue.get_or_insert_default();
-        queue.push(Segment { payload: Payload::Owned(bytes), droppable });
+        queue.push(Segment {
+            payload: Payload::Owned(bytes),
+            droppable,
+        });
     }
 
     /// Removes the oldest whole messages no byte of which is written, until `len` bytes are free or
     /// none is left. Returns how many messages went.
     pub(crate) fn drop_oldest(&mut self, len: usize) -> usize {
-        let Some(queue) = &mut self.queue else { return 0 };
+        let Some(queue) = &mut self.queue else {
+            return 0;
+        };
         let (mut freed, mut dropped, mut index) = (0, 0, 0);
         let front_is_written = self.front.len() == self.written;
         while freed < len && index < queue.segments.len() {
@@ -263,13 +273,22 @@ impl Queue {
     fn tail(&mut self, pool: &mut Pool) -> &mut Vec<u8> {
         let appendable = matches!(
             self.segments.back(),
-            Some(Segment { payload: Payload::Owned(_), droppable: false })
+            Some(Segment {
+                payload: Payload::Owned(_),
+                droppable: false
+            })
         );
         if !appendable {
-            self.push(Segment { payload: Payload::Owned(pool.take()), droppable: false });
+            self.push(Segment {
+                payload: Payload::Owned(pool.take()),
+                droppable: false,
+            });
         }
         match self.segments.back_mut() {
-            Some(Segment { payload: Payload::Owned(buffer), .. }) => buffer,
+            Some(Segment {
+                payload: Payload::Owned(buffer),
+                ..
+            }) => buffer,
             _ => unreachable!("an owned segment was just made sure of"),
         }
     }

@@ -148,7 +148,10 @@ pub struct ProtocolKey<P> {
 
 impl<P> ProtocolKey<P> {
     pub(crate) fn new(index: u16) -> Self {
-        Self { index, protocol: PhantomData }
+        Self {
+            index,
+            protocol: PhantomData,
+        }
     }
 }
 
@@ -231,7 +234,10 @@ pub(crate) struct AcceptOptions {
 impl<S> Accepted<S> {
     /// Accepts with this session.
     pub fn new(session: S) -> Self {
-        Self { session, options: AcceptOptions::default() }
+        Self {
+            session,
+            options: AcceptOptions::default(),
+        }
     }
 
     /// Names the subprotocol that is spoken, which must be one that the client offered; otherwise
@@ -278,7 +284,9 @@ impl Reject {
             .ok()
             .filter(|s| s.is_client_error() || s.is_server_error())
             .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Self { response: Response::status(status) }
+        Self {
+            response: Response::status(status),
+        }
     }
 }
 
@@ -330,11 +338,21 @@ impl CloseInfo {
             CloseCause::Violation(violation) => violation.close_code(),
             _ => CloseCode::ABNORMAL,
         };
-        Self { code, reason: String::new(), clean: false, cause }
+        Self {
+            code,
+            reason: String::new(),
+            clean: false,
+            cause,
+        }
     }
 
     pub(crate) fn handshake(code: CloseCode, reason: String) -> Self {
-        Self { code, reason, clean: true, cause: CloseCause::Handshake }
+        Self {
+            code,
+            reason,
+            clean: true,
+            cause: CloseCause::Handshake,
+        }
     }
 }
 
@@ -343,14 +361,20 @@ impl fmt::Display for CloseInfo {
         match self.cause {
             CloseCause::Handshake => {
                 write!(f, "closed with {}", u16::from(self.code))?;
-                if self.reason.is_empty() { Ok(()) } else { write!(f, " {:?}", self.reason) }
+                if self.reason.is_empty() {
+                    Ok(())
+                } else {
+                    write!(f, " {:?}", self.reason)
+                }
             }
             CloseCause::Aborted => f.write_str("aborted by this side"),
             CloseCause::Backlog => f.write_str("too much waits for the peer to read it"),
             CloseCause::Io(kind) => write!(f, "connection lost: {kind}"),
             CloseCause::Lost(lost) => write!(f, "connection lost: {lost}"),
             CloseCause::Stalled => f.write_str("the peer stopped reading"),
-            CloseCause::Violation(violation) => write!(f, "the peer broke the protocol: {violation}"),
+            CloseCause::Violation(violation) => {
+                write!(f, "the peer broke the protocol: {violation}")
+            }
         }
     }
 }

@@ -34,7 +34,8 @@ impl Routes {
             Some(prefix) => {
                 self.prefixes.retain(|(known, _)| known != prefix);
                 self.prefixes.push((prefix.to_owned(), target));
-                self.prefixes.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
+                self.prefixes
+                    .sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
             }
         }
     }
@@ -47,7 +48,10 @@ impl Routes {
     /// Who serves this path: an exact route before a prefix, a longer prefix before a shorter one.
     pub(crate) fn find(&self, path: &str) -> Option<&Target> {
         self.find_exact(path).or_else(|| {
-            self.prefixes.iter().find(|(prefix, _)| path.starts_with(prefix)).map(|(_, t)| t)
+            self.prefixes
+                .iter()
+                .find(|(prefix, _)| path.starts_with(prefix))
+                .map(|(_, t)| t)
         })
     }
 
@@ -56,10 +60,10 @@ impl Routes {
     pub(crate) fn find_socket<'o>(
         &self,
         path: &str,
-        offered: impl Iterator<Item = &'o str> + Clone,
+        offered: &[&'o str],
     ) -> Option<(u16, Option<&'o str>)> {
         let spoken = |protocol: Option<u16>| {
-            offered.clone().find_map(|offer| {
+            offered.iter().find_map(|&offer| {
                 let speaker = self.subprotocols.iter().find(|(name, speaker)| {
                     name == offer && protocol.is_none_or(|protocol| protocol == *speaker)
                 });
@@ -108,9 +112,14 @@ mod tests {
     #[test]
     fn the_longest_match_wins() {
         let routes = routes();
-        for (path, expected) in
-            [("/chat", 0), ("/api/x", 1), ("/api/v2/x", 2), ("/chat/", 3), ("/", 3), ("/api", 3)]
-        {
+        for (path, expected) in [
+            ("/chat", 0),
+            ("/api/x", 1),
+            ("/api/v2/x", 2),
+            ("/chat/", 3),
+            ("/", 3),
+            ("/api", 3),
+        ] {
             assert_eq!(protocol(routes.find(path)), Some(expected), "{path}");
         }
         assert_eq!(protocol(Routes::default().find("/")), None);
@@ -119,12 +128,16 @@ mod tests {
     #[test]
     fn an_exact_path_beats_a_subprotocol_and_that_a_prefix() {
         let routes = routes();
-        let find = |path, offers: &'static [&'static str]| {
-            routes.find_socket(path, offers.iter().copied())
-        };
-        assert_eq!(find("/chat", &["feed", "chat.v1"]), Some((0, Some("chat.v1"))));
+        let find = |path, offers: &'static [&'static str]| routes.find_socket(path, offers);
+        assert_eq!(
+            find("/chat", &["feed", "chat.v1"]),
+            Some((0, Some("chat.v1")))
+        );
         assert_eq!(find("/chat", &["feed"]), Some((0, None)));
-        assert_eq!(find("/else", &["x", "feed", "chat.v1"]), Some((4, Some("feed"))));
+        assert_eq!(
+            find("/else", &["x", "feed", "chat.v1"]),
+            Some((4, Some("feed")))
+        );
         assert_eq!(find("/else", &["x"]), Some((3, None)));
         assert_eq!(find("/api/v2/a", &[]), Some((2, None)));
     }

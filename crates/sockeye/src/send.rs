@@ -25,7 +25,9 @@ impl Core {
     /// See [`Conn::send`](crate::Conn::send).
     pub fn send<'m>(&mut self, id: ConnId, message: impl Into<Message<'m>>) -> Sent {
         let message = message.into();
-        self.append(id, message.len(), Kind::Whole, |ws, cx| ws.send(message, cx))
+        self.append(id, message.data().len(), Kind::Whole, |ws, cx| {
+            ws.send(message, cx)
+        })
     }
 
     /// See [`Conn::send_prepared`](crate::Conn::send_prepared).
@@ -41,7 +43,9 @@ impl Core {
 
     /// See [`Conn::send_fragment`](crate::Conn::send_fragment).
     pub fn send_fragment(&mut self, id: ConnId, fragment: Message<'_>, last: bool) -> Sent {
-        self.append(id, fragment.len(), Kind::Part, |ws, cx| ws.send_fragment(fragment, last, cx))
+        self.append(id, fragment.data().len(), Kind::Part, |ws, cx| {
+            ws.send_fragment(fragment, last, cx)
+        })
     }
 
     /// See [`Conn::ping`](crate::Conn::ping).
@@ -61,7 +65,9 @@ impl Core {
 
     /// See [`Conn::close_sending`](crate::Conn::close_sending).
     pub fn close_sending(&mut self, id: ConnId, code: CloseCode, reason: &str) -> Sent {
-        self.append(id, 0, Kind::Control, |ws, cx| ws.close_sending(code, reason, cx))
+        self.append(id, 0, Kind::Control, |ws, cx| {
+            ws.close_sending(code, reason, cx)
+        })
     }
 
     /// Sends a message to every member of a topic. Returns to how many.
@@ -76,13 +82,18 @@ impl Core {
 
     /// How many connections are members of a topic.
     pub fn subscriber_count(&self, topic: &str) -> usize {
-        self.topics.index(topic).map_or(0, |index| self.topics.members(index).len())
+        self.topics
+            .index(topic)
+            .map_or(0, |index| self.topics.members(index).len())
     }
 
     /// Calls [`Protocol::on_broadcast`] for every open connection of a protocol, later in this turn
     /// or in the next.
     pub fn broadcast<P: Protocol>(&mut self, key: ProtocolKey<P>, message: Prepared) {
-        self.deferred.push(Deferred::Broadcast { protocol: key.index, message });
+        self.deferred.push(Deferred::Broadcast {
+            protocol: key.index,
+            message,
+        });
     }
 
     /// Does [`request_writable`](Self::request_writable) for every open connection of a protocol.
@@ -96,7 +107,9 @@ impl Core {
         message: &Prepared,
         wanted: impl Fn(ConnId) -> bool,
     ) -> usize {
-        let Some(topic) = self.topics.index(topic) else { return 0 };
+        let Some(topic) = self.topics.index(topic) else {
+            return 0;
+        };
         let mut sent = 0;
         let mut position = 0;
         // By position, since sending needs the connections and cannot change who is a member.
@@ -120,8 +133,13 @@ impl Core {
             return Sent::Refused(refusal);
         }
         let now = self.now();
-        let Some(Entry { stage: Stage::WebSocket(ws), outbox, overflow, flags, .. }) =
-            self.conns.get_mut(id)
+        let Some(Entry {
+            stage: Stage::WebSocket(ws),
+            outbox,
+            overflow,
+            flags,
+            ..
+        }) = self.conns.get_mut(id)
         else {
             return Sent::Refused(Refusal::Gone);
         };
@@ -131,14 +149,30 @@ impl Core {
         let droppable = blocked && kind == Kind::Whole && *overflow == Overflow::DropOldest;
         let outcome = if droppable {
             let mut output = Vec::new();
-            let outcome = send(ws, &mut Cx { now, output: &mut output, shared, blocked });
+            let outcome = send(
+                ws,
+                &mut Cx {
+                    now,
+                    output: &mut output,
+                    shared,
+                    blocked,
+                },
+            );
             if outcome.is_ok() {
                 outbox.push_owned(output, true);
             }
             outcome
         } else {
             let output = outbox.tail(&mut self.pool);
-            send(ws, &mut Cx { now, output, shared, blocked })
+            send(
+                ws,
+                &mut Cx {
+                    now,
+                    output,
+                    shared,
+                    blocked,
+                },
+            )
         };
         self.sent(id, outcome)
     }
@@ -147,8 +181,13 @@ impl Core {
         if let Err(refusal) = self.make_room(id, frame.len(), Kind::Whole) {
             return Sent::Refused(refusal);
         }
-        let Some(Entry { stage: Stage::WebSocket(ws), outbox, overflow, flags, .. }) =
-            self.conns.get_mut(id)
+        let Some(Entry {
+            stage: Stage::WebSocket(ws),
+            outbox,
+            overflow,
+            flags,
+            ..
+        }) = self.conns.get_mut(id)
         else {
             return Sent::Refused(Refusal::Gone);
         };

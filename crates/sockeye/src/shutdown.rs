@@ -51,7 +51,12 @@ impl Engine {
         }
         self.core.listeners.close_all(self.core.driver.registrar());
         let begun_with = self.core.connection_count();
-        self.stopping = Some(Stopping { cut_at, begun_with, cut: 0, over: false });
+        self.stopping = Some(Stopping {
+            cut_at,
+            begun_with,
+            cut: 0,
+            over: false,
+        });
         for_each(&mut self.core, |core, id| {
             match core.conns.get_mut(id).map(|entry| &mut entry.stage) {
                 Some(Stage::WebSocket(ws)) if ws.is_open() => {
@@ -71,13 +76,18 @@ impl Engine {
     pub fn shutdown_report(&self) -> Option<ShutdownReport> {
         let stopping = self.stopping.as_ref().filter(|stopping| stopping.over)?;
         let closed = stopping.begun_with.saturating_sub(stopping.cut);
-        Some(ShutdownReport { closed, cut: stopping.cut })
+        Some(ShutdownReport {
+            closed,
+            cut: stopping.cut,
+        })
     }
 
     /// The part of a turn that a shutdown needs.
     pub(crate) fn step_shutdown(&mut self) {
         let now = self.core.now();
-        let Some(stopping) = &mut self.stopping else { return };
+        let Some(stopping) = &mut self.stopping else {
+            return;
+        };
         if stopping.over {
             return;
         }
@@ -99,7 +109,10 @@ impl Engine {
 fn for_each(core: &mut Core, mut each: impl FnMut(&mut Core, ConnId)) {
     let mut next = core.conns.next_after(None);
     while let Some(id) = next {
-        if !matches!(core.conns.get(id).map(|entry| &entry.stage), None | Some(Stage::Gone)) {
+        if !matches!(
+            core.conns.get(id).map(|entry| &entry.stage),
+            None | Some(Stage::Gone)
+        ) {
             each(core, id);
         }
         next = core.conns.next_after(Some(id.index()));

@@ -55,8 +55,13 @@ impl Topics {
         if memberships.iter().any(|m| m.topic == index) {
             return false;
         }
-        let Some(topic) = self.topics[index as usize].as_mut() else { return false };
-        memberships.push(Membership { topic: index, position: topic.members.len() as u32 });
+        let Some(topic) = self.topics[index as usize].as_mut() else {
+            return false;
+        };
+        memberships.push(Membership {
+            topic: index,
+            position: topic.members.len() as u32,
+        });
         topic.members.push(id);
         true
     }
@@ -81,7 +86,10 @@ impl Topics {
     }
 
     fn create(&mut self, name: &str) -> u32 {
-        let topic = Some(Topic { name: name.into(), members: Vec::new() });
+        let topic = Some(Topic {
+            name: name.into(),
+            members: Vec::new(),
+        });
         let index = match self.vacant.pop() {
             Some(index) => {
                 self.topics[index as usize] = topic;

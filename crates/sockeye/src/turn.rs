@@ -27,7 +27,7 @@ use crate::link::Link;
 use crate::listener::{Listeners, WAKER};
 use crate::net::PeerAddr;
 use crate::net::listener::AcceptFailure;
-use crate::poll::{Interest, Ready, Token};
+use crate::poll::{Interest, Ready};
 use crate::protocol::{CloseCause, CloseInfo, Peer};
 use crate::stage::http::HttpStage;
 
@@ -59,11 +59,18 @@ impl Engine {
         if !core.deferred.is_empty() || !core.dirty.is_empty() || !core.inbox.is_empty() {
             return Some(core.now());
         }
-        let stopping = self.stopping.as_ref().and_then(|stopping| stopping.deadline());
-        [core.timers.next_deadline(), core.listeners.next_deadline(), stopping]
-            .into_iter()
-            .flatten()
-            .min()
+        let stopping = self
+            .stopping
+            .as_ref()
+            .and_then(|stopping| stopping.deadline());
+        [
+            core.timers.next_deadline(),
+            core.listeners.next_deadline(),
+            stopping,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     fn dispatch(&mut self, report: Ready) {
@@ -77,7 +84,9 @@ impl Engine {
             return;
         }
         let id = ConnId::from(report.token);
-        let Some(entry) = self.core.conns.get_mut(id) else { return };
+        let Some(entry) = self.core.conns.get_mut(id) else {
+            return;
+        };
         if matches!(entry.stage, Stage::Connect(_)) && self.dispatch_connecting(id, report) {
             return;
         }
@@ -90,7 +99,9 @@ impl Engine {
     }
 
     fn read(&mut self, id: ConnId, hangup: bool) {
-        let Some(entry) = self.core.conns.get_mut(id) else { return };
+        let Some(entry) = self.core.conns.get_mut(id) else {
+            return;
+        };
         if !entry.may_receive() || entry.flags.eof {
             if hangup {
                 // Nobody is at the other end any more, and waiting to read would only spin.
@@ -119,7 +130,9 @@ impl Engine {
     /// at yet is stashed.
     pub(crate) fn feed(&mut self, id: ConnId, mut input: &mut [u8]) {
         while !input.is_empty() {
-            let Some(entry) = self.core.conns.get_mut(id) else { return };
+            let Some(entry) = self.core.conns.get_mut(id) else {
+                return;
+            };
             if entry.flags.paused || entry.flags.held {
                 entry.rare().stash.extend_from_slice(input);
                 return;
@@ -138,14 +151,21 @@ impl Engine {
 
     fn end_of_stream(&mut self, id: ConnId) {
         let now = self.core.now();
-        let Some(entry) = self.core.conns.get_mut(id) else { return };
+        let Some(entry) = self.core.conns.get_mut(id) else {
+            return;
+        };
         entry.flags.eof = true;
         match &mut entry.stage {
             Stage::WebSocket(ws) => {
                 let output = entry.outbox.tail(&mut self.core.pool);
                 let shared = &mut self.core.shared;
                 let blocked = entry.flags.blocked;
-                let event = ws.receive_eof(&mut Cx { now, output, shared, blocked });
+                let event = ws.receive_eof(&mut Cx {
+                    now,
+                    output,
+                    shared,
+                    blocked,
+                });
                 if let Some(event) = event {
                     self.websocket_event(id, event);
                 }
@@ -159,7 +179,10 @@ impl Engine {
 
     /// Ends a connection that cannot go on: its protocol is told, then it is gone.
     pub(crate) fn lost(&mut self, id: ConnId, cause: CloseCause) {
-        if matches!(self.core.conns.get(id).map(|e| &e.stage), Some(Stage::Connect(_))) {
+        if matches!(
+            self.core.conns.get(id).map(|e| &e.stage),
+            Some(Stage::Connect(_))
+        ) {
             return self.connecting_lost(id, cause);
         }
         self.close_session(id, &CloseInfo::unclean(cause));
@@ -168,8 +191,12 @@ impl Engine {
 
     /// Tells the protocol that a connection is over, if it was open.
     pub(crate) fn close_session(&mut self, id: ConnId, info: &CloseInfo) {
-        let Some(entry) = self.core.conns.get_mut(id) else { return };
-        let Some(session) = entry.session.take() else { return };
+        let Some(entry) = self.core.conns.get_mut(id) else {
+            return;
+        };
+        let Some(session) = entry.session.take() else {
+            return;
+        };
         let protocol = &mut self.protocols[usize::from(session.protocol)];
         protocol.close(Conn::new(&mut self.core, id), session.index, info);
     }
@@ -177,9 +204,14 @@ impl Engine {
     fn accept(&mut self, index: usize) {
         for _ in 0..self.core.limits.accepts_per_turn {
             if self.core.conns.is_full() {
-                return self.core.listeners.pause(index, self.core.driver.registrar());
+                return self
+                    .core
+                    .listeners
+                    .pause(index, self.core.driver.registrar());
             }
-            let Some(listener) = self.core.listeners.get_mut(index) else { return };
+            let Some(listener) = self.core.listeners.get_mut(index) else {
+                return;
+            };
             match listener.accept() {
                 Ok((link, addr)) => self.admit(index, link, addr),
                 Err(error) => match AcceptFailure::of(&error) {
@@ -189,7 +221,9 @@ impl Engine {
                         self.core.stats.refused += 1;
                         let resume_at = self.core.now().checked_add(self.core.limits.accept_pause);
                         let registrar = self.core.driver.registrar();
-                        self.core.listeners.out_of_descriptors(index, resume_at, registrar);
+                        self.core
+                            .listeners
+                            .out_of_descriptors(index, resume_at, registrar);
                         return;
                     }
                 },
@@ -200,7 +234,9 @@ impl Engine {
     fn admit(&mut self, listener: usize, link: Link, addr: PeerAddr) {
         let peer = Peer::new(addr);
         let front = &mut self.fronts[listener];
-        let address = peer.ip().filter(|_| self.core.limits.connections_per_address.is_some());
+        let address = peer
+            .ip()
+            .filter(|_| self.core.limits.connections_per_address.is_some());
         let crowded = address.is_some_and(|address| {
             let count = self.core.per_address.get(&address).copied().unwrap_or(0);
             Some(count) >= self.core.limits.connections_per_address
@@ -236,13 +272,17 @@ impl Engine {
             }
         }
         self.expired = expired;
-        self.core.listeners.resume(self.core.now(), self.core.driver.registrar());
+        self.core
+            .listeners
+            .resume(self.core.now(), self.core.driver.registrar());
     }
 
     fn expire_connection(&mut self, id: ConnId) {
         let now = self.core.now();
         let due = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
-        let Some(entry) = self.core.conns.get_mut(id) else { return };
+        let Some(entry) = self.core.conns.get_mut(id) else {
+            return;
+        };
         if let Some(rare) = &mut entry.rare {
             if due(rare.stall) {
                 return self.lost(id, CloseCause::Stalled);
@@ -255,16 +295,25 @@ impl Engine {
                 }
             }
         }
-        let Some(entry) = self.core.conns.get_mut(id) else { return };
+        let Some(entry) = self.core.conns.get_mut(id) else {
+            return;
+        };
         match &mut entry.stage {
             Stage::WebSocket(ws) if due(ws.next_timeout()) => {
                 // Who does not listen must not conclude that the peer is silent.
                 let deaf = !entry.may_receive();
-                let Stage::WebSocket(ws) = &mut entry.stage else { return };
+                let Stage::WebSocket(ws) = &mut entry.stage else {
+                    return;
+                };
                 let output = entry.outbox.tail(&mut self.core.pool);
                 let shared = &mut self.core.shared;
                 let blocked = entry.flags.blocked || deaf;
-                let event = ws.handle_timeout(&mut Cx { now, output, shared, blocked });
+                let event = ws.handle_timeout(&mut Cx {
+                    now,
+                    output,
+                    shared,
+                    blocked,
+                });
                 if let Some(event) = event {
                     self.websocket_event(id, event);
                 }
@@ -288,7 +337,11 @@ impl Engine {
 
     fn run_commands(&mut self) {
         let mut commands = std::mem::take(&mut self.commands);
-        if self.core.inbox.take(self.core.limits.commands_per_turn, &mut commands) {
+        if self
+            .core
+            .inbox
+            .take(self.core.limits.commands_per_turn, &mut commands)
+        {
             // The rest must not wait for somebody to push again.
             self.core.inbox.waker().wake();
         }
@@ -324,7 +377,9 @@ impl Engine {
             Deferred::Refill(id) => self.refill(id),
             Deferred::Resume(id) => self.feed_stash(id),
             Deferred::Writable(id) => {
-                let Some(entry) = self.core.conns.get(id) else { return };
+                let Some(entry) = self.core.conns.get(id) else {
+                    return;
+                };
                 let Some(session) = entry.session else { return };
                 let protocol = &mut self.protocols[usize::from(session.protocol)];
                 protocol.writable(Conn::new(&mut self.core, id), session.index);
@@ -342,7 +397,9 @@ impl Engine {
     }
 
     fn feed_stash(&mut self, id: ConnId) {
-        let Some(entry) = self.core.conns.get_mut(id) else { return };
+        let Some(entry) = self.core.conns.get_mut(id) else {
+            return;
+        };
         if entry.may_receive()
             && let Some(rare) = &mut entry.rare
             && !rare.stash.is_empty()
@@ -356,7 +413,9 @@ impl Engine {
     fn flush_dirty(&mut self) {
         let mut dirty = std::mem::take(&mut self.core.dirty);
         for id in dirty.drain(..) {
-            let Some(entry) = self.core.conns.get_mut(id) else { continue };
+            let Some(entry) = self.core.conns.get_mut(id) else {
+                continue;
+            };
             if !std::mem::take(&mut entry.flags.dirty) {
                 continue;
             }
@@ -382,14 +441,18 @@ impl Engine {
         }
         self.core.dead = dead;
         if self.stopping.is_none() && !self.core.conns.is_full() {
-            self.core.listeners.resume(self.core.now(), self.core.driver.registrar());
+            self.core
+                .listeners
+                .resume(self.core.now(), self.core.driver.registrar());
         }
     }
 
     /// Passes an event of a WebSocket on. Kept apart from [`feed_websocket`](Self::feed_websocket)
     /// because deadlines and the end of the stream bring events too.
     pub(crate) fn websocket_event(&mut self, id: ConnId, event: Event<'_>) {
-        let Some(entry) = self.core.conns.get(id) else { return };
+        let Some(entry) = self.core.conns.get(id) else {
+            return;
+        };
         let Some(session) = entry.session else { return };
         let index = session.index;
         let protocol = &mut self.protocols[usize::from(session.protocol)];
@@ -403,10 +466,11 @@ impl Engine {
                 let info = CloseInfo::handshake(frame.code, frame.reason.into_string());
                 self.close_session(id, &info);
             }
-            Event::Lost(lost) => self.close_session(id, &CloseInfo::unclean(CloseCause::Lost(lost))),
+            Event::Lost(lost) => {
+                self.close_session(id, &CloseInfo::unclean(CloseCause::Lost(lost)))
+            }
             // The Pong is already in the outbox.
             _ => {}
         }
     }
-
 }

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use sockeye_proto::handshake::{Answer, Connect, ConnectRequest, HandshakeError};
+use sockeye_proto::handshake::{Answer, Connect, ConnectRequest};
 use sockeye_proto::ws::{Role, WebSocket};
 use sockeye_proto::{CloseCode, Cx};
 
@@ -24,7 +24,7 @@ use crate::error::Error;
 use crate::handle::Command;
 use crate::id::ConnId;
 use crate::link::Link;
-use crate::net::Socket;
+use crate::net::socket::Socket;
 use crate::poll::{Interest, Ready};
 use crate::protocol::{CloseCause, Protocol, ProtocolKey};
 
@@ -43,7 +43,9 @@ pub(crate) struct Connecting {
 enum Progress {
     Resolving,
     /// The socket is being connected; these addresses are left to try.
-    Connecting { addresses: std::vec::IntoIter<SocketAddr> },
+    Connecting {
+        addresses: std::vec::IntoIter<SocketAddr>,
+    },
     Handshake(Box<Connect>),
 }
 
@@ -63,7 +65,11 @@ impl Connecting {
             Progress::Connecting { .. } => Step::Connect,
             Progress::Handshake(_) => Step::Handshake,
         };
-        ConnectError { step, subject: self.options.destination.to_string(), cause }
+        ConnectError {
+            step,
+            subject: self.options.destination.to_string(),
+            cause,
+        }
     }
 }
 
@@ -87,10 +93,15 @@ impl Core {
     {
         let options: ConnectOptions = options.try_into().map_err(Into::into)?;
         if self.conns.is_full() {
-            return Err(Error::Config("the limit of connections is reached".to_owned()));
+            return Err(Error::Config(
+                "the limit of connections is reached".to_owned(),
+            ));
         }
         let timeout = options.timeout.unwrap_or(self.limits.connect_timeout);
-        let deadline = self.now().checked_add(timeout).unwrap_or_else(|| self.now());
+        let deadline = self
+            .now()
+            .checked_add(timeout)
+            .unwrap_or_else(|| self.now());
         let destination = options.destination.clone();
         let stage = Stage::Connect(Box::new(Connecting {
             progress: Progress::Resolving,
@@ -105,7 +116,8 @@ impl Core {
             Destination::Unix(path) => {
                 let connected = Socket::connect_unix(&path)
                     .and_then(|socket| self.carry(id, Link::Socket(socket), Interest::READ));
-                self.connecting(id).map(|c| c.progress = no_more_addresses());
+                self.connecting(id)
+                    .map(|c| c.progress = no_more_addresses());
                 match connected {
                     Ok(()) => self.begin_handshake(id),
                     Err(error) => self.fail_connect(id, ConnectCause::Io(error)),
@@ -131,10 +143,14 @@ impl Core {
     }
 
     fn resolved(&mut self, id: ConnId, answer: io::Result<Vec<SocketAddr>>) {
-        let Some(connecting) = self.connecting(id) else { return };
+        let Some(connecting) = self.connecting(id) else {
+            return;
+        };
         match answer {
             Ok(addresses) => {
-                connecting.progress = Progress::Connecting { addresses: addresses.into_iter() };
+                connecting.progress = Progress::Connecting {
+                    addresses: addresses.into_iter(),
+                };
                 let nowhere = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
                 self.try_next(id, nowhere);
             }
@@ -145,8 +161,10 @@ impl Core {
     /// Begins to connect to the next address; when there is none, fails with the error of the last.
     fn try_next(&mut self, id: ConnId, mut error: io::Error) {
         loop {
-            let Some(Connecting { progress: Progress::Connecting { addresses }, .. }) =
-                self.connecting(id)
+            let Some(Connecting {
+                progress: Progress::Connecting { addresses },
+                ..
+            }) = self.connecting(id)
             else {
                 return;
             };
@@ -172,8 +190,12 @@ impl Core {
 
     fn begin_handshake(&mut self, id: ConnId) {
         let now = self.now();
-        let Some(entry) = self.conns.get_mut(id) else { return };
-        let Stage::Connect(connecting) = &mut entry.stage else { return };
+        let Some(entry) = self.conns.get_mut(id) else {
+            return;
+        };
+        let Stage::Connect(connecting) = &mut entry.stage else {
+            return;
+        };
         let options = &connecting.options;
         let request = ConnectRequest {
             host: options.host.clone(),
@@ -183,13 +205,18 @@ impl Core {
             headers: options.headers.clone(),
         };
         let output = entry.outbox.tail(&mut self.pool);
-        let mut cx = Cx { now, output, shared: &mut self.shared, blocked: false };
-        match Connect::new(request, &self.limits, &mut cx) {
+        let mut cx = Cx {
+            now,
+            output,
+            shared: &mut self.shared,
+            blocked: false,
+        };
+        match Connect::new(request, Arc::clone(&self.whole), &mut cx) {
             Ok(machine) => {
                 connecting.progress = Progress::Handshake(Box::new(machine));
                 self.mark_dirty(id);
             }
-            Err(error) => self.fail_connect(id, ConnectCause::Handshake(error)),
+            Err(misuse) => self.fail_connect(id, ConnectCause::Request(misuse)),
         }
     }
 
@@ -206,8 +233,14 @@ impl Engine {
     pub(crate) fn dispatch_connecting(&mut self, id: ConnId, report: Ready) -> bool {
         let core = &mut self.core;
         match core.connecting(id) {
-            Some(Connecting { progress: Progress::Connecting { .. }, .. }) => {}
-            Some(Connecting { progress: Progress::Resolving, .. }) => return true,
+            Some(Connecting {
+                progress: Progress::Connecting { .. },
+                ..
+            }) => {}
+            Some(Connecting {
+                progress: Progress::Resolving,
+                ..
+            }) => return true,
             _ => return false,
         }
         if !(report.writable || report.hangup) {
@@ -230,11 +263,22 @@ impl Engine {
     /// Reads the answer to the handshake. Returns whether the input goes on as WebSocket frames.
     pub(crate) fn feed_connecting(&mut self, id: ConnId, input: &mut &mut [u8]) -> bool {
         let now = self.core.now();
-        let Some(entry) = self.core.conns.get_mut(id) else { return false };
-        let Stage::Connect(connecting) = &mut entry.stage else { return true };
-        let Progress::Handshake(machine) = &mut connecting.progress else { return false };
+        let Some(entry) = self.core.conns.get_mut(id) else {
+            return false;
+        };
+        let Stage::Connect(connecting) = &mut entry.stage else {
+            return true;
+        };
+        let Progress::Handshake(machine) = &mut connecting.progress else {
+            return false;
+        };
         let output = entry.outbox.tail(&mut self.core.pool);
-        let mut cx = Cx { now, output, shared: &mut self.core.shared, blocked: false };
+        let mut cx = Cx {
+            now,
+            output,
+            shared: &mut self.core.shared,
+            blocked: false,
+        };
         match machine.receive(input, &mut cx) {
             Ok(None) => false,
             Ok(Some(answer)) => self.connected(id, answer),
@@ -247,23 +291,30 @@ impl Engine {
 
     fn connected(&mut self, id: ConnId, answer: Answer) -> bool {
         let now = self.core.now();
-        let Some(connecting) = self.core.connecting(id) else { return false };
+        let Some(connecting) = self.core.connecting(id) else {
+            return false;
+        };
         let protocol = connecting.protocol;
         let delivery = connecting.options.delivery;
         let overflow = connecting.options.overflow;
-        let Some(session) = connecting.session.take() else { return false };
+        let Some(session) = connecting.session.take() else {
+            return false;
+        };
         let hosted = &mut self.protocols[usize::from(protocol)];
-        let Some(index) = hosted.adopt(id, session) else { return false };
+        let Some(index) = hosted.adopt(id, session) else {
+            return false;
+        };
         let config = self.core.config(delivery);
-        let Some(entry) = self.core.conns.get_mut(id) else { return false };
+        let Some(entry) = self.core.conns.get_mut(id) else {
+            return false;
+        };
         entry.stage = Stage::WebSocket(WebSocket::new(Role::Client, config, now));
         entry.session = Some(SessionRef { protocol, index });
         entry.overflow = overflow;
-        entry.rare().answer = Some(Box::new(answer));
-        hosted.open(Conn::new(&mut self.core, id), index);
-        if let Some(rare) = self.core.conns.get_mut(id).and_then(|entry| entry.rare.as_mut()) {
-            rare.answer = None;
+        if answer.subprotocol.is_some() {
+            entry.rare().subprotocol = answer.subprotocol.map(String::into_boxed_str);
         }
+        hosted.open(Conn::new(&mut self.core, id), index);
         if self.stopping.is_some() {
             self.core.close(id, CloseCode::GOING_AWAY, "");
         }
@@ -271,15 +322,21 @@ impl Engine {
     }
 
     pub(crate) fn connecting_end_of_stream(&mut self, id: ConnId) {
-        let Some(connecting) = self.core.connecting(id) else { return };
-        let Progress::Handshake(machine) = &mut connecting.progress else { return };
+        let Some(connecting) = self.core.connecting(id) else {
+            return;
+        };
+        let Progress::Handshake(machine) = &mut connecting.progress else {
+            return;
+        };
         let error = machine.receive_eof();
         self.core.fail_connect(id, ConnectCause::Handshake(error));
         self.core.update_interest(id);
     }
 
     pub(crate) fn connecting_lost(&mut self, id: ConnId, cause: CloseCause) {
-        let Some(connecting) = self.core.connecting(id) else { return };
+        let Some(connecting) = self.core.connecting(id) else {
+            return;
+        };
         let cause = match cause {
             CloseCause::Io(kind) => ConnectCause::Io(kind.into()),
             CloseCause::Stalled => ConnectCause::TimedOut,
@@ -290,14 +347,18 @@ impl Engine {
     }
 
     pub(crate) fn connecting_timeout(&mut self, id: ConnId) {
-        let Some(connecting) = self.core.connecting(id) else { return };
+        let Some(connecting) = self.core.connecting(id) else {
+            return;
+        };
         let error = connecting.error(ConnectCause::TimedOut);
         self.connect_failed(id, &error);
     }
 
     /// Gives the session back with the error; the connection is gone then.
     pub(crate) fn connect_failed(&mut self, id: ConnId, error: &ConnectError) {
-        let Some(connecting) = self.core.connecting(id) else { return };
+        let Some(connecting) = self.core.connecting(id) else {
+            return;
+        };
         let protocol = connecting.protocol;
         let session = connecting.session.take();
         self.core.kill(id);
@@ -309,5 +370,7 @@ impl Engine {
 }
 
 fn no_more_addresses() -> Progress {
-    Progress::Connecting { addresses: Vec::new().into_iter() }
+    Progress::Connecting {
+        addresses: Vec::new().into_iter(),
+    }
 }

@@ -46,7 +46,12 @@ struct Collecting {
 
 impl HttpStage {
     pub(crate) fn new(machine: Server) -> Self {
-        Self { machine, file: None, refill_queued: false, collecting: None }
+        Self {
+            machine,
+            file: None,
+            refill_queued: false,
+            collecting: None,
+        }
     }
 
     /// Whether a piece of a file should be read, asked once until it was.
@@ -58,7 +63,9 @@ impl HttpStage {
 impl Engine {
     /// Takes at most one event out of the input. Returns whether to go on.
     pub(crate) fn feed_http(&mut self, id: ConnId, input: &mut &mut [u8]) -> bool {
-        let Some((stage, mut cx)) = self.core.http_stage(id) else { return false };
+        let Some((stage, mut cx)) = self.core.http_stage(id) else {
+            return false;
+        };
         match stage.machine.receive(input, &mut cx) {
             Ok(None) => {
                 if !input.is_empty() {
@@ -95,7 +102,8 @@ impl Engine {
         };
         match self.fronts[listener].routes.find(request.path()) {
             None => {
-                self.core.respond(id, Response::status(StatusCode::NOT_FOUND));
+                self.core
+                    .respond(id, Response::status(StatusCode::NOT_FOUND));
             }
             Some(Target::Files { files, mount }) => {
                 let wall = self.core.clock.wall();
@@ -115,25 +123,34 @@ impl Engine {
                 if wanted == 0 {
                     return protocol.request(Exchange::new(&mut self.core, id), &request, &[]);
                 }
-                let Some((stage, mut cx)) = self.core.http_stage(id) else { return };
+                let Some((stage, mut cx)) = self.core.http_stage(id) else {
+                    return;
+                };
                 stage.machine.want_body(wanted, &mut cx);
                 let request = request.into_owned();
                 let body = Vec::new();
-                stage.collecting = Some(Box::new(Collecting { request, protocol: index, body }));
+                stage.collecting = Some(Box::new(Collecting {
+                    request,
+                    protocol: index,
+                    body,
+                }));
             }
         }
     }
 
     fn upgrade(&mut self, id: ConnId, request: &Request<'_>) {
-        let Some(entry) = self.core.conns.get(id) else { return };
+        let Some(entry) = self.core.conns.get(id) else {
+            return;
+        };
         let Some(peer) = entry.link.peer_addr().map(Peer::new) else {
             // It is gone already, which the next read will tell.
             return self.core.doom(id, CloseCause::Aborted);
         };
         let front = &self.fronts[usize::from(entry.listener)];
-        let offered = request.subprotocols();
-        let Some((index, subprotocol)) = front.routes.find_socket(request.path(), offered) else {
-            self.core.respond(id, Response::status(StatusCode::NOT_FOUND));
+        let offered: Vec<&str> = request.subprotocols().collect();
+        let Some((index, subprotocol)) = front.routes.find_socket(request.path(), &offered) else {
+            self.core
+                .respond(id, Response::status(StatusCode::NOT_FOUND));
             return;
         };
         let accept = match Accept::new(request, &front.origin) {
@@ -153,17 +170,32 @@ impl Engine {
         };
         let config = self.core.config(options.delivery);
         let subprotocol = options.subprotocol.as_deref().or(subprotocol);
-        let Some((_, mut cx)) = self.core.http_stage(id) else { return };
-        if accept.respond(subprotocol, &options.headers, &mut cx).is_err() {
+        let spoken = subprotocol.map(Box::from);
+        let Some((_, mut cx)) = self.core.http_stage(id) else {
+            return;
+        };
+        if accept
+            .respond(subprotocol, &options.headers, &mut cx)
+            .is_err()
+        {
             protocol.discard(session);
-            self.core.respond(id, Response::status(StatusCode::INTERNAL_SERVER_ERROR));
+            self.core
+                .respond(id, Response::status(StatusCode::INTERNAL_SERVER_ERROR));
             return;
         }
         let now = self.core.now();
-        let Some(entry) = self.core.conns.get_mut(id) else { return };
+        let Some(entry) = self.core.conns.get_mut(id) else {
+            return;
+        };
         entry.stage = Stage::WebSocket(WebSocket::new(Role::Server, config, now));
-        entry.session = Some(SessionRef { protocol: index, index: session });
+        entry.session = Some(SessionRef {
+            protocol: index,
+            index: session,
+        });
         entry.overflow = options.overflow;
+        if spoken.is_some() {
+            entry.rare().subprotocol = spoken;
+        }
         protocol.open(Conn::new(&mut self.core, id), session);
         if self.stopping.is_some() {
             self.core.close(id, CloseCode::GOING_AWAY, "");
@@ -180,7 +212,9 @@ impl Engine {
     }
 
     pub(crate) fn http_end_of_stream(&mut self, id: ConnId) {
-        let Some((stage, mut cx)) = self.core.http_stage(id) else { return };
+        let Some((stage, mut cx)) = self.core.http_stage(id) else {
+            return;
+        };
         if let Err(error) = stage.machine.receive_eof(&mut cx) {
             self.core.respond_error(id, error);
         }
@@ -188,8 +222,14 @@ impl Engine {
     }
 
     pub(crate) fn http_timeout(&mut self, id: ConnId) {
-        let Some((stage, mut cx)) = self.core.http_stage(id) else { return };
-        if let Some(error) = stage.machine.handle_timeout(&mut cx).and_then(Timeout::error) {
+        let Some((stage, mut cx)) = self.core.http_stage(id) else {
+            return;
+        };
+        if let Some(error) = stage
+            .machine
+            .handle_timeout(&mut cx)
+            .and_then(Timeout::error)
+        {
             self.core.respond_error(id, error);
         }
     }
@@ -200,9 +240,16 @@ impl Core {
     fn http_stage(&mut self, id: ConnId) -> Option<(&mut HttpStage, Cx<'_>)> {
         let now = self.clock.now();
         let entry = self.conns.get_mut(id)?;
-        let Stage::Http(stage) = &mut entry.stage else { return None };
+        let Stage::Http(stage) = &mut entry.stage else {
+            return None;
+        };
         let output = entry.outbox.tail(&mut self.pool);
-        let cx = Cx { now, output, shared: &mut self.shared, blocked: entry.flags.blocked };
+        let cx = Cx {
+            now,
+            output,
+            shared: &mut self.shared,
+            blocked: entry.flags.blocked,
+        };
         Some((stage, cx))
     }
 
@@ -213,7 +260,11 @@ impl Core {
     /// [`finish_body`](Self::finish_body).
     pub fn respond(&mut self, id: ConnId, response: Response) -> bool {
         let date = self.clock.date();
-        let Response { status, mut headers, body } = response;
+        let Response {
+            status,
+            mut headers,
+            body,
+        } = response;
         if !headers.contains_key(header::DATE) {
             headers.insert(header::DATE, date);
         }
@@ -230,7 +281,11 @@ impl Core {
             Some(0) => BodyPlan::None,
             Some(len) => BodyPlan::Known(len),
         };
-        if stage.machine.respond(&ResponseHead { status, headers }, plan, &mut cx).is_err() {
+        if stage
+            .machine
+            .respond(&ResponseHead { status, headers }, plan, &mut cx)
+            .is_err()
+        {
             return false;
         }
         let head_only = stage.machine.is_head_request();
@@ -246,7 +301,9 @@ impl Core {
             }
             body => {
                 // The machine drops what it must not send, and knows the length to be right.
-                let _ = body.bytes().map(|bytes| stage.machine.send_body(bytes, &mut cx));
+                let _ = body
+                    .bytes()
+                    .map(|bytes| stage.machine.send_body(bytes, &mut cx));
                 let _ = stage.machine.finish(&mut cx);
             }
         }
@@ -274,7 +331,9 @@ impl Core {
 
     /// Ends a streamed body. Returns whether there was one to end.
     pub fn finish_body(&mut self, id: ConnId) -> bool {
-        let Some((stage, mut cx)) = self.http_stage(id) else { return false };
+        let Some((stage, mut cx)) = self.http_stage(id) else {
+            return false;
+        };
         if stage.file.is_some() || stage.machine.finish(&mut cx).is_err() {
             return false;
         }
@@ -291,7 +350,9 @@ impl Core {
     }
 
     fn refill_from_file(&mut self, id: ConnId, piece: &mut Vec<u8>) {
-        let Some((stage, mut cx)) = self.http_stage(id) else { return };
+        let Some((stage, mut cx)) = self.http_stage(id) else {
+            return;
+        };
         stage.refill_queued = false;
         let Some(file) = &mut stage.file else { return };
         let read = file.read_piece(piece, FILE_PIECE_LEN);
