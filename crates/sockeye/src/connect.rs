@@ -15,6 +15,7 @@ use url::Url;
 
 use crate::error::Error;
 use crate::protocol::Overflow;
+use crate::tls::{ClientTls, TlsError};
 
 /// Where to connect to, and what to say there.
 ///
@@ -39,6 +40,8 @@ pub struct ConnectOptions {
     pub(crate) delivery: Delivery,
     pub(crate) overflow: Overflow,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) secure: bool,
+    pub(crate) tls: Option<ClientTls>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +60,7 @@ impl fmt::Display for Destination {
 }
 
 impl ConnectOptions {
-    /// For a URL: `ws://host:port/path?query`, or `ws+unix:/path/of/socket:/path?query` for a Unix
+    /// For a URL: `ws://host:port/path?query`, the same with `wss://`, or `ws+unix:/path/of/socket:/path?query` for a Unix
     /// socket.
     ///
     /// # Errors
@@ -109,7 +112,9 @@ impl ConnectOptions {
             host: host.to_owned(),
             port,
         };
-        Ok(Self::to(destination, host_header, target))
+        let mut options = Self::to(destination, host_header, target);
+        options.secure = parsed.scheme() == "wss";
+        Ok(options)
     }
 
     fn unix(url: &str, rest: &str) -> Result<Self, Error> {
@@ -138,7 +143,16 @@ impl ConnectOptions {
             delivery: Delivery::default(),
             overflow: Overflow::default(),
             timeout: None,
+            secure: false,
+            tls: None,
         }
+    }
+
+    /// How to speak TLS with a `wss://` server. The default trusts the machine's roots.
+    #[must_use]
+    pub fn tls(mut self, tls: ClientTls) -> Self {
+        self.tls = Some(tls);
+        self
     }
 
     /// Sends an Origin header, as browsers do.
@@ -210,6 +224,8 @@ pub enum Step {
     Resolve,
     /// Connecting the socket.
     Connect,
+    /// The TLS handshake.
+    Tls,
     /// The WebSocket opening handshake.
     Handshake,
 }
@@ -236,6 +252,8 @@ pub enum ConnectCause {
     Request(http::Misuse),
     /// It was not done in time.
     TimedOut,
+    /// No TLS with that server.
+    Tls(TlsError),
 }
 
 impl ConnectError {
@@ -256,6 +274,7 @@ impl fmt::Display for ConnectError {
         match self.step {
             Step::Resolve => write!(f, "resolve {subject}: ")?,
             Step::Connect => write!(f, "connect {subject}: ")?,
+            Step::Tls => write!(f, "TLS to {subject}: ")?,
             Step::Handshake => write!(f, "WebSocket handshake with {subject}: ")?,
         }
         match &self.cause {
@@ -264,6 +283,7 @@ impl fmt::Display for ConnectError {
             ConnectCause::Io(error) => error.fmt(f),
             ConnectCause::Request(misuse) => misuse.fmt(f),
             ConnectCause::TimedOut => f.write_str("timed out"),
+            ConnectCause::Tls(error) => error.fmt(f),
         }
     }
 }
@@ -274,6 +294,7 @@ impl std::error::Error for ConnectError {
             ConnectCause::Handshake(error) => Some(error),
             ConnectCause::Io(error) => Some(error),
             ConnectCause::Request(misuse) => Some(misuse),
+            ConnectCause::Tls(error) => Some(error),
             ConnectCause::Aborted | ConnectCause::TimedOut => None,
         }
     }

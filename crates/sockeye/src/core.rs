@@ -35,6 +35,8 @@ pub(crate) enum Deferred {
     ConnectFailed(ConnId, crate::connect::ConnectError),
     /// The connection is to be cut.
     Cut(ConnId, CloseCause),
+    /// There is more to read that the poller does not know of.
+    Read(ConnId),
     /// A file body has room for its next piece.
     Refill(ConnId),
     /// Bytes that had to wait may be looked at.
@@ -149,7 +151,8 @@ impl Core {
 
     /// Who is at the other end of a connection.
     pub fn peer(&self, id: ConnId) -> Option<Peer> {
-        Some(Peer::new(self.conns.get(id)?.link.peer_addr()?))
+        let link = &self.conns.get(id)?.link;
+        Some(Peer::new(link.peer_addr()?, link.tls_info()))
     }
 
     /// See [`Conn::subprotocol`](crate::Conn::subprotocol).
@@ -354,7 +357,7 @@ impl Core {
                 self.deferred.push(Deferred::Refill(id));
             }
         }
-        if waiting == 0 {
+        if waiting == 0 && !entry.flags.blocked {
             let fate = match &entry.stage {
                 Stage::Http(stage) => stage.machine.fate(),
                 Stage::WebSocket(ws) => ws.fate(),

@@ -59,6 +59,8 @@ pub struct Engine {
     pub(crate) expired: Vec<u32>,
     pub(crate) commands: Vec<Command>,
     pub(crate) stopping: Option<Stopping>,
+    /// TLS handshakes that were driven in this turn.
+    pub(crate) handshakes: usize,
     listen_options: ListenOptions,
 }
 
@@ -228,6 +230,7 @@ impl EngineBuilder {
             expired: Vec::new(),
             commands: Vec::new(),
             stopping: None,
+            handshakes: 0,
             listen_options: self.listen_options,
         })
     }
