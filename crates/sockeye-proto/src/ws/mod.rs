@@ -29,10 +29,11 @@
 //! # Deadlines of an open connection
 //! After [`ping_interval`](crate::Limits::ping_interval) of silence a ping goes out; any byte
 //! received is a sign of life; [`pong_timeout`](crate::Limits::pong_timeout) of further silence
-//! is [`Lost::PingTimeout`]. While output waits for the peer ([`Cx::blocked`](crate::Cx::blocked))
-//! a ping would wait with it and silence proves nothing: both times then start anew, and the peer
-//! is watched by the owner's write timeout. [`idle_timeout`](crate::Limits::idle_timeout) without
-//! a byte of a message, in or out, closes with 1001 as [`WebSocket::close_sending`] does.
+//! is [`Lost::PingTimeout`]. [`idle_timeout`](crate::Limits::idle_timeout) without a byte of a
+//! message, in or out, closes with 1001 as [`WebSocket::close_sending`] does. While output waits
+//! for the peer ([`Cx::blocked`](crate::Cx::blocked)) a ping would wait with it, so that silence
+//! proves nothing, and a message is still on its way: a deadline that finds it so starts all
+//! waiting anew, and it is the owner's write timeout that watches the peer.
 //!
 //! # Limits
 //! [`message_len`](crate::Limits::message_len), [`frame_len`](crate::Limits::frame_len) and
