@@ -12,7 +12,7 @@ use crate::close::CloseFrame;
 use crate::cx::Cx;
 use crate::frame::{FrameHeader, Opcode};
 use crate::mask::Mask;
-use crate::utf8::{self, Utf8};
+use crate::utf8;
 use crate::violation::Violation;
 
 /// Where the last read ended.
@@ -77,6 +77,7 @@ impl WebSocket {
         }
         while !input.is_empty() {
             if !self.listens() {
+                // RFC 6455 §1.4: what comes behind the peer's Close is discarded.
                 *input = &mut [];
                 break;
             }
@@ -93,8 +94,8 @@ impl WebSocket {
         Ok(None)
     }
 
-    /// Whether input still means anything; as long as it does, pings are answered.
-    pub(super) fn listens(&self) -> bool {
+    /// Whether input still means anything.
+    fn listens(&self) -> bool {
         matches!(
             self.phase,
             Phase::Open | Phase::Draining | Phase::Discarding
@@ -116,7 +117,7 @@ impl WebSocket {
         };
         let payload = self.read_payload(&mut frame, input)?;
         if frame.opcode.is_control() {
-            return self.control_frame(frame, payload, input, cx);
+            return self.control_frame(frame, payload, cx);
         }
         self.active = cx.now;
         let Some(kind) = self.receiving else {
@@ -361,7 +362,6 @@ impl WebSocket {
         &mut self,
         frame: Frame,
         data: &'b [u8],
-        input: &mut &mut [u8],
         cx: &mut Cx<'_>,
     ) -> Result<Option<Event<'b>>, Violation> {
         let Some(payload) = self.gather_control(data, frame.remaining == 0) else {
@@ -374,8 +374,6 @@ impl WebSocket {
                     Bytes::Borrowed(payload) => CloseFrame::decode(payload)?,
                     Bytes::Owned(payload) => CloseFrame::decode(&payload)?.into_owned(),
                 };
-                // RFC 6455 §1.4: what comes behind the peer's Close is discarded.
-                *input = &mut [];
                 self.finish(close.code, cx);
                 Ok(Some(Event::Close(close)))
             }
@@ -436,9 +434,8 @@ impl WebSocket {
         self.parts = None;
     }
 
-    /// Forgets what was assembled of a message that nobody will see.
+    /// Frees what was assembled of a message that nobody will see.
     pub(super) fn drop_message(&mut self) {
-        self.utf8 = Utf8::new();
         if let Some(parts) = &mut self.parts {
             parts.text = String::new();
             parts.binary = Vec::new();

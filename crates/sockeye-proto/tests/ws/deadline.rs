@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use sockeye_proto::ws::{Delivery, Fate, Role};
-use sockeye_proto::{CloseCode, Limits};
+use sockeye_proto::ws::{Delivery, Fate, Message, Role, WebSocket};
+use sockeye_proto::{CloseCode, Cx, Limits, Misuse, Opcode};
 
 use crate::rig::{Rig, Seen, frame_to};
-use sockeye_proto::Opcode;
 
 fn rig(limits: Limits) -> Rig {
     Rig::new(Role::Server, limits, Delivery::Whole)
@@ -119,6 +118,43 @@ fn a_violation_and_a_finished_handshake_are_bounded_too() {
         }
         assert_eq!(rig.socket.fate(), Fate::Close);
         assert_eq!(rig.seen.len(), seen, "the end was reported before");
+    }
+}
+
+#[test]
+fn every_way_to_send_a_message_counts_against_idleness() {
+    type Send = fn(&mut WebSocket, &mut Cx<'_>) -> Result<(), Misuse>;
+    let sends: [(Send, bool); 5] = [
+        (|socket, cx| socket.send(Message::Text("x"), cx), true),
+        (
+            |socket, cx| socket.send_fragment(Message::Text("x"), false, cx),
+            true,
+        ),
+        (
+            |socket, cx| socket.send_fragment(Message::Text("x"), true, cx),
+            true,
+        ),
+        (
+            |socket, cx| {
+                socket.note_sent(cx.now);
+                Ok(())
+            },
+            true,
+        ),
+        (|socket, cx| socket.ping(b"x", cx), false),
+    ];
+    for (send, counts) in sends {
+        let limits = Limits {
+            ping_interval: None,
+            idle_timeout: Some(Duration::from_secs(10)),
+            ..Limits::default()
+        };
+        let mut rig = rig(limits);
+        let idle = rig.socket.next_timeout();
+        rig.advance(Duration::from_secs(9));
+        rig.call(send);
+        assert_eq!(rig.socket.next_timeout() > idle, counts);
+        assert_eq!(rig.take().0, []);
     }
 }
 

@@ -165,6 +165,23 @@ fn streamed_messages_have_no_bound() {
 }
 
 #[test]
+fn what_is_discarded_has_no_bound() {
+    let limits = Limits {
+        message_len: 10,
+        frame_len: 10,
+        fragment_count: 2,
+        ..Limits::default()
+    };
+    let mut rig = rig(limits);
+    rig.call(|socket, cx| socket.close(CloseCode::NORMAL, "", cx));
+    for _ in 0..3 {
+        send(&mut rig, Opcode::Text, true, &[0xff; 100]);
+    }
+    send(&mut rig, Opcode::Close, true, b"\x03\xe8");
+    assert_eq!(rig.take().0, [Seen::Close(1000, String::new())]);
+}
+
+#[test]
 fn control_payloads() {
     let mut rig = rig(Limits::default());
     send(&mut rig, Opcode::Ping, true, &[b'x'; 125]);
@@ -230,6 +247,19 @@ fn every_illegal_code_is_refused_and_none_is_echoed() {
             assert_eq!((seen, answer), (verdict, 1002));
         }
     }
+}
+
+#[test]
+fn a_pong_that_can_go_out_replaces_the_one_that_waits() {
+    let mut rig = rig(Limits::default());
+    rig.blocked = true;
+    send(&mut rig, Opcode::Ping, true, b"old");
+    rig.blocked = false;
+    send(&mut rig, Opcode::Ping, true, b"new");
+    rig.with(|socket, cx| socket.handle_unblocked(cx));
+    let (_, output) = rig.take();
+    assert_eq!(output.len(), 1);
+    assert_eq!(output[0].payload, b"new");
 }
 
 /// Where an event lies tells whether it was copied.
