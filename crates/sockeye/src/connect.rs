@@ -77,13 +77,10 @@ impl ConnectOptions {
             )
         })?;
         match parsed.scheme() {
-            "ws" => {}
-            "wss" => return Err(Error::invalid(url, "TLS is not available; use ws://")),
+            "ws" | "wss" => {}
             other => {
-                return Err(Error::invalid(
-                    url,
-                    format!("the scheme {other} is not ws://"),
-                ));
+                let problem = format!("the scheme {other} is neither ws:// nor wss://");
+                return Err(Error::invalid(url, problem));
             }
         }
         if !parsed.username().is_empty() || parsed.password().is_some() {

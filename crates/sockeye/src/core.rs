@@ -24,6 +24,7 @@ use crate::poll::{Interest, Poller, Registrar};
 use crate::protocol::{CloseCause, Peer};
 use crate::slab::Slab;
 use crate::timer::Wheel;
+use crate::tls::{ClientTls, ClientTlsOptions, Roots, TlsError};
 use crate::topic::{self, Topics};
 
 /// Work for the next time that no callback is running.
@@ -113,6 +114,8 @@ pub struct Core {
     pub(crate) stats: Stats,
     /// Bytes that wait for peers which take no more now, over all connections.
     pub(crate) backlog: usize,
+    /// TLS for outgoing connections that bring no settings of their own, once there was one.
+    pub(crate) client_tls: Option<ClientTls>,
     pub(crate) per_address: HashMap<IpAddr, usize>,
 }
 
@@ -256,6 +259,17 @@ impl Core {
         {
             topic::moved(&mut rare.topics, membership);
         }
+    }
+
+    /// TLS that trusts the machine's roots. Reading them takes a while, so it is done once, and only
+    /// if somebody connects that way.
+    pub(crate) fn default_client_tls(&mut self) -> Result<ClientTls, TlsError> {
+        if let Some(tls) = &self.client_tls {
+            return Ok(tls.clone());
+        }
+        let tls = ClientTls::new(ClientTlsOptions::new(Roots::system()))?;
+        self.client_tls = Some(tls.clone());
+        Ok(tls)
     }
 
     pub(crate) fn config(&self, delivery: Delivery) -> Arc<Config> {

@@ -213,6 +213,7 @@ impl EngineBuilder {
             resolver: Resolver::new(),
             stats: Stats::default(),
             backlog: 0,
+            client_tls: None,
             per_address: Default::default(),
             limits: self.limits,
         };

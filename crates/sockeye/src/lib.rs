@@ -53,7 +53,10 @@ mod shutdown;
 mod slab;
 mod stage;
 mod timer;
-#[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "there is no backend to use it"))]
+#[cfg_attr(
+    not(feature = "tls"),
+    allow(dead_code, reason = "there is no backend to use it")
+)]
 pub mod tls;
 mod topic;
 mod turn;

@@ -10,9 +10,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 use crate::net::socket::Socket;
 use crate::net::{LocalAddr, PeerAddr};
 use crate::poll::{Interest, Token};
+use crate::tls::TlsInfo;
 use crate::tls::link::TlsLink;
 use crate::tls::session::Session;
-use crate::tls::TlsInfo;
 
 /// A byte stream that the engine can carry a connection over, besides its own sockets.
 ///

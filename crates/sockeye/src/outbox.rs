@@ -182,7 +182,11 @@ impl Outbox {
             if self.is_empty() {
                 self.clear(pool);
                 let done = link.flush()?;
-                return Ok(if done { Flushed::Clear } else { Flushed::Blocked });
+                return Ok(if done {
+                    Flushed::Clear
+                } else {
+                    Flushed::Blocked
+                });
             }
             let mut slices = [IoSlice::new(&[]); SLICES];
             let (count, offered) = self.fill(&mut slices);

@@ -93,7 +93,12 @@ impl Engine {
         if matches!(entry.stage, Stage::Connect(_)) && self.dispatch_connecting(id, report) {
             return;
         }
-        if self.core.conns.get(id).is_some_and(|entry| entry.link.is_handshaking()) {
+        if self
+            .core
+            .conns
+            .get(id)
+            .is_some_and(|entry| entry.link.is_handshaking())
+        {
             // The cost of a handshake is that of thousands of messages: the rest wait a turn, and
             // the poller reports them again.
             if self.handshakes == self.core.limits.tls_handshakes_per_turn {
@@ -126,7 +131,12 @@ impl Engine {
             Ok(len) => {
                 self.feed(id, &mut buffer[..len]);
                 self.core.flush(id);
-                if self.core.conns.get(id).is_some_and(|entry| entry.link.has_buffered_input()) {
+                if self
+                    .core
+                    .conns
+                    .get(id)
+                    .is_some_and(|entry| entry.link.has_buffered_input())
+                {
                     self.core.deferred.push(Deferred::Read(id));
                 }
             }
@@ -203,10 +213,7 @@ impl Engine {
 
     /// Ends a connection that cannot go on: its protocol is told, then it is gone.
     pub(crate) fn lost(&mut self, id: ConnId, cause: CloseCause) {
-        if matches!(
-            self.core.conns.get(id).map(|e| &e.stage),
-            Some(Stage::Connect(_))
-        ) {
+        if self.core.is_connecting(id) {
             return self.connecting_lost(id, cause);
         }
         self.close_session(id, &CloseInfo::unclean(cause));

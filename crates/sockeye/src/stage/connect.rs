@@ -93,7 +93,10 @@ impl Core {
         O: TryInto<ConnectOptions>,
         O::Error: Into<Error>,
     {
-        let options: ConnectOptions = options.try_into().map_err(Into::into)?;
+        let mut options: ConnectOptions = options.try_into().map_err(Into::into)?;
+        if options.secure && options.tls.is_none() {
+            options.tls = Some(self.default_client_tls()?);
+        }
         if self.conns.is_full() {
             return Err(Error::Config(
                 "the limit of connections is reached".to_owned(),
@@ -192,8 +195,12 @@ impl Core {
 
     /// The socket is connected: puts TLS on it if asked for, then begins the handshake.
     fn begin_session(&mut self, id: ConnId) {
-        let Some(entry) = self.conns.get_mut(id) else { return };
-        let Stage::Connect(connecting) = &mut entry.stage else { return };
+        let Some(entry) = self.conns.get_mut(id) else {
+            return;
+        };
+        let Stage::Connect(connecting) = &mut entry.stage else {
+            return;
+        };
         let options = &connecting.options;
         if options.secure {
             let session = match (&options.tls, &options.destination) {
@@ -212,7 +219,13 @@ impl Core {
     }
 
     pub(crate) fn is_connecting(&self, id: ConnId) -> bool {
-        matches!(self.conns.get(id), Some(Entry { stage: Stage::Connect(_), .. }))
+        matches!(
+            self.conns.get(id),
+            Some(Entry {
+                stage: Stage::Connect(_),
+                ..
+            })
+        )
     }
 
     fn begin_handshake(&mut self, id: ConnId) {
@@ -374,7 +387,9 @@ impl Engine {
     }
 
     pub(crate) fn connecting_tls_failed(&mut self, id: ConnId, error: TlsError) {
-        let Some(connecting) = self.core.connecting(id) else { return };
+        let Some(connecting) = self.core.connecting(id) else {
+            return;
+        };
         let error = connecting.error(ConnectCause::Tls(error));
         self.connect_failed(id, &error);
     }

@@ -42,11 +42,17 @@ pub enum TlsError {
 
 impl TlsError {
     pub(crate) fn read(path: &Path, source: io::Error) -> Self {
-        Self::Read { path: path.to_owned(), source }
+        Self::Read {
+            path: path.to_owned(),
+            source,
+        }
     }
 
     pub(crate) fn pem(subject: impl fmt::Display, problem: impl fmt::Display) -> Self {
-        Self::Pem { subject: subject.to_string(), problem: problem.to_string() }
+        Self::Pem {
+            subject: subject.to_string(),
+            problem: problem.to_string(),
+        }
     }
 
     /// As the error of a byte stream. [`from_io`](Self::from_io) finds it again.
@@ -71,9 +77,9 @@ impl fmt::Display for TlsError {
             Self::Pem { subject, problem } => write!(f, "{subject}: {problem}"),
             Self::Settings(problem) => write!(f, "TLS settings: {problem}"),
             Self::NoIdentity => f.write_str("a TLS server needs a certificate and its key"),
-            Self::NoRoots => f.write_str(
-                "no root certificates: install the system's, or name a file with some",
-            ),
+            Self::NoRoots => {
+                f.write_str("no root certificates: install the system's, or name a file with some")
+            }
             Self::Certificate(problem) => f.write_str(problem),
             Self::NotTls => f.write_str("the peer does not speak TLS"),
             Self::Truncated => f.write_str("the TLS stream was cut off"),

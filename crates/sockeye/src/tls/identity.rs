@@ -49,14 +49,19 @@ impl Identity {
 
 impl Clone for Identity {
     fn clone(&self) -> Self {
-        Self { chain: self.chain.clone(), key: self.key.clone_key() }
+        Self {
+            chain: self.chain.clone(),
+            key: self.key.clone_key(),
+        }
     }
 }
 
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The key stays out of logs.
-        f.debug_struct("Identity").field("certificates", &self.chain.len()).finish_non_exhaustive()
+        f.debug_struct("Identity")
+            .field("certificates", &self.chain.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -67,18 +72,16 @@ pub(super) fn certificates(
 ) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match found {
-        Ok(certificates) if certificates.is_empty() => {
-            Err(TlsError::pem(subject, "there is no certificate (BEGIN CERTIFICATE) in it"))
-        }
+        Ok(certificates) if certificates.is_empty() => Err(TlsError::pem(
+            subject,
+            "there is no certificate (BEGIN CERTIFICATE) in it",
+        )),
         Ok(certificates) => Ok(certificates),
         Err(error) => Err(TlsError::pem(subject, error)),
     }
 }
 
-fn private_key(
-    pem: &[u8],
-    subject: impl fmt::Display,
-) -> Result<PrivateKeyDer<'static>, TlsError> {
+fn private_key(pem: &[u8], subject: impl fmt::Display) -> Result<PrivateKeyDer<'static>, TlsError> {
     PrivateKeyDer::from_pem_slice(pem).map_err(|error| match error {
         rustls_pki_types::pem::Error::NoItemsFound => {
             TlsError::pem(subject, "there is no unencrypted private key in it")

@@ -14,7 +14,9 @@ pub(crate) struct TlsLink {
 
 impl fmt::Debug for TlsLink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TlsLink").field("session", &self.session).finish_non_exhaustive()
+        f.debug_struct("TlsLink")
+            .field("session", &self.session)
+            .finish_non_exhaustive()
     }
 }
 

@@ -4,6 +4,7 @@
 //! backend behind `session`; which connection uses it is the engine's. A server's settings
 //! can be replaced while it runs: connections that are open keep what they began with.
 
+mod backend;
 mod client;
 mod error;
 mod identity;
@@ -14,7 +15,8 @@ mod rustls;
 mod server;
 pub(crate) mod session;
 
-pub use self::client::ClientTls;
+pub use self::backend::Backend;
+pub use self::client::{ClientTls, ClientTlsOptions};
 pub use self::error::TlsError;
 pub use self::identity::Identity;
 pub use self::roots::Roots;

@@ -29,17 +29,27 @@ pub struct Roots {
 impl Roots {
     /// None yet.
     pub fn none() -> Self {
-        Self { system: false, mozilla: false, extra: Vec::new() }
+        Self {
+            system: false,
+            mozilla: false,
+            extra: Vec::new(),
+        }
     }
 
     /// The machine's roots, as its administrator set them up.
     pub fn system() -> Self {
-        Self { system: true, ..Self::none() }
+        Self {
+            system: true,
+            ..Self::none()
+        }
     }
 
     /// Mozilla's roots as of the build, for machines without any of their own.
     pub fn mozilla() -> Self {
-        Self { mozilla: true, ..Self::none() }
+        Self {
+            mozilla: true,
+            ..Self::none()
+        }
     }
 
     /// Adds all certificates of a PEM file.

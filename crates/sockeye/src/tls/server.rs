@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use super::backend::Backend;
 use super::error::TlsError;
 use super::identity::Identity;
 use super::roots::Roots;
@@ -32,6 +33,7 @@ pub struct ServerTlsOptions {
     pub(crate) client_certificates: ClientCertificates,
     pub(crate) verifier: Option<Verifier>,
     pub(crate) alpn: Vec<Vec<u8>>,
+    pub(crate) backend: Backend,
 }
 
 impl fmt::Debug for ServerTlsOptions {
@@ -79,6 +81,12 @@ impl ServerTlsOptions {
         self.alpn = protocols.into_iter().map(Into::into).collect();
         self
     }
+
+    /// Which library does the work.
+    pub fn backend(mut self, backend: Backend) -> Self {
+        self.backend = backend;
+        self
+    }
 }
 
 /// Makes the sessions of a server.
@@ -99,10 +107,11 @@ impl ServerTls {
     /// # Errors
     ///
     /// There is no certificate, a key does not fit its certificate, or a root is no certificate.
-    #[cfg(feature = "tls")]
     pub fn new(options: ServerTlsOptions) -> Result<Self, TlsError> {
         let acceptor = Self::acceptor(options)?;
-        Ok(Self { current: Arc::new(RwLock::new(acceptor)) })
+        Ok(Self {
+            current: Arc::new(RwLock::new(acceptor)),
+        })
     }
 
     /// Replaces the settings for connections that come from now on. Those that are open go on.
@@ -110,19 +119,30 @@ impl ServerTls {
     /// # Errors
     ///
     /// The settings are no good; then the old ones stay.
-    #[cfg(feature = "tls")]
     pub fn reload(&self, options: ServerTlsOptions) -> Result<(), TlsError> {
         let acceptor = Self::acceptor(options)?;
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = acceptor;
         Ok(())
     }
 
-    #[cfg(feature = "tls")]
     fn acceptor(options: ServerTlsOptions) -> Result<Arc<dyn Acceptor>, TlsError> {
-        Ok(Arc::new(super::rustls::server::RustlsAcceptor::new(options)?))
+        match options.backend {
+            #[cfg(feature = "tls")]
+            Backend::Rustls => Ok(Arc::new(super::rustls::server::RustlsAcceptor::new(
+                options,
+            )?)),
+            #[allow(
+                unreachable_patterns,
+                reason = "which are left depends on the features"
+            )]
+            backend => Err(backend.missing()),
+        }
     }
 
     pub(crate) fn accept(&self) -> Result<Box<dyn Session>, TlsError> {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).accept()
+        self.current
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .accept()
     }
 }

@@ -23,18 +23,27 @@ fn certificate(error: &CertificateError) -> String {
         CertificateError::Expired => "certificate expired".to_owned(),
         CertificateError::ExpiredContext { time, not_after } => {
             let since = time.as_secs().saturating_sub(not_after.as_secs());
-            format!("certificate expired {} ago", span(Duration::from_secs(since)))
+            format!(
+                "certificate expired {} ago",
+                span(Duration::from_secs(since))
+            )
         }
         CertificateError::NotValidYet => "certificate is not valid yet".to_owned(),
         CertificateError::NotValidYetContext { time, not_before } => {
             let until = not_before.as_secs().saturating_sub(time.as_secs());
-            format!("certificate is valid only in {}", span(Duration::from_secs(until)))
+            format!(
+                "certificate is valid only in {}",
+                span(Duration::from_secs(until))
+            )
         }
         CertificateError::UnknownIssuer => {
             "certificate is signed by nobody that is trusted here".to_owned()
         }
         CertificateError::NotValidForName => "certificate is for another name".to_owned(),
-        CertificateError::NotValidForNameContext { expected, presented } => format!(
+        CertificateError::NotValidForNameContext {
+            expected,
+            presented,
+        } => format!(
             "certificate is for {}, not for {}",
             presented.join(", "),
             expected.to_str(),
@@ -63,9 +72,12 @@ mod tests {
 
     #[test]
     fn spans_are_in_the_largest_unit_that_fits() {
-        for (seconds, text) in
-            [(0, "0 seconds"), (1, "1 second"), (150, "2 minutes"), (7_200, "2 hours")]
-        {
+        for (seconds, text) in [
+            (0, "0 seconds"),
+            (1, "1 second"),
+            (150, "2 minutes"),
+            (7_200, "2 hours"),
+        ] {
             assert_eq!(span(Duration::from_secs(seconds)), text);
         }
         assert_eq!(span(Duration::from_secs(3 * 86_400 + 5)), "3 days");

@@ -37,5 +37,9 @@ fn root_store(roots: &Roots) -> Result<Arc<RootCertStore>, TlsError> {
     for certificate in &roots.extra {
         store.add(certificate.clone()).map_err(settings)?;
     }
-    if store.is_empty() { Err(TlsError::NoRoots) } else { Ok(Arc::new(store)) }
+    if store.is_empty() {
+        Err(TlsError::NoRoots)
+    } else {
+        Ok(Arc::new(store))
+    }
 }

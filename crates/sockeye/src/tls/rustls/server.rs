@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use ::rustls::client::verify_server_name;
 use ::rustls::client::danger::HandshakeSignatureValid;
+use ::rustls::client::verify_server_name;
 use ::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use ::rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use ::rustls::server::{
@@ -31,7 +31,11 @@ pub(in crate::tls) struct RustlsAcceptor {
 impl RustlsAcceptor {
     pub(in crate::tls) fn new(options: ServerTlsOptions) -> Result<Self, TlsError> {
         let provider = provider();
-        let keys = options.identities.iter().map(certified_key).collect::<Result<Vec<_>, _>>()?;
+        let keys = options
+            .identities
+            .iter()
+            .map(certified_key)
+            .collect::<Result<Vec<_>, _>>()?;
         if keys.is_empty() {
             return Err(TlsError::NoIdentity);
         }
@@ -44,7 +48,9 @@ impl RustlsAcceptor {
         config.alpn_protocols = options.alpn;
         // Sessions are resumed by tickets alone: the server remembers nothing for a client.
         config.session_storage = Arc::new(::rustls::server::NoServerSessionStorage {});
-        Ok(Self { config: Arc::new(config) })
+        Ok(Self {
+            config: Arc::new(config),
+        })
     }
 }
 
@@ -69,12 +75,16 @@ struct ByName {
 
 impl ResolvesServerCert for ByName {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let usable = |key: &&Arc<CertifiedKey>| {
-            key.key.choose_scheme(hello.signature_schemes()).is_some()
-        };
-        let name = hello.server_name().and_then(|name| ServerName::try_from(name).ok());
+        let usable =
+            |key: &&Arc<CertifiedKey>| key.key.choose_scheme(hello.signature_schemes()).is_some();
+        let name = hello
+            .server_name()
+            .and_then(|name| ServerName::try_from(name).ok());
         let named = name.and_then(|name| {
-            self.keys.iter().filter(usable).find(|key| is_for(key, &name))
+            self.keys
+                .iter()
+                .filter(usable)
+                .find(|key| is_for(key, &name))
         });
         named.or_else(|| self.keys.iter().find(usable)).cloned()
     }
@@ -91,9 +101,12 @@ fn client_verifier(options: &ServerTlsOptions) -> Result<Arc<dyn ClientCertVerif
         ClientCertificates::Optional(roots) => (roots, true),
         ClientCertificates::Required(roots) => (roots, false),
     };
-    let builder =
-        WebPkiClientVerifier::builder_with_provider(root_store(roots)?, provider());
-    let builder = if optional { builder.allow_unauthenticated() } else { builder };
+    let builder = WebPkiClientVerifier::builder_with_provider(root_store(roots)?, provider());
+    let builder = if optional {
+        builder.allow_unauthenticated()
+    } else {
+        builder
+    };
     let by_roots = builder.build().map_err(settings)?;
     Ok(match options.verifier.clone() {
         None => by_roots,
@@ -109,7 +122,9 @@ struct AndAsked {
 
 impl fmt::Debug for AndAsked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AndAsked").field("by_roots", &self.by_roots).finish_non_exhaustive()
+        f.debug_struct("AndAsked")
+            .field("by_roots", &self.by_roots)
+            .finish_non_exhaustive()
     }
 }
 
@@ -132,7 +147,9 @@ impl ClientCertVerifier for AndAsked {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let verified = self.by_roots.verify_client_cert(end_entity, intermediates, now)?;
+        let verified = self
+            .by_roots
+            .verify_client_cert(end_entity, intermediates, now)?;
         if (self.asked)(end_entity) {
             Ok(verified)
         } else {
@@ -146,7 +163,8 @@ impl ClientCertVerifier for AndAsked {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.by_roots.verify_tls12_signature(message, certificate, signed)
+        self.by_roots
+            .verify_tls12_signature(message, certificate, signed)
     }
 
     fn verify_tls13_signature(
@@ -155,7 +173,8 @@ impl ClientCertVerifier for AndAsked {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.by_roots.verify_tls13_signature(message, certificate, signed)
+        self.by_roots
+            .verify_tls13_signature(message, certificate, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -33,7 +33,10 @@ impl fmt::Debug for RustlsSession {
 impl RustlsSession {
     pub(super) fn new(mut connection: Connection) -> Self {
         connection.set_buffer_limit(Some(BUFFER_LEN));
-        Self { connection, plaintext_len: 0 }
+        Self {
+            connection,
+            plaintext_len: 0,
+        }
     }
 
     /// Decrypts what was read. An alert that says what is wrong goes out as far as it can.
@@ -90,7 +93,11 @@ impl RustlsSession {
                 Err(error) => return Err(error),
             }
         }
-        if filled == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(filled) }
+        if filled == 0 {
+            Err(io::ErrorKind::WouldBlock.into())
+        } else {
+            Ok(filled)
+        }
     }
 }
 
@@ -141,7 +148,11 @@ impl Session for RustlsSession {
                 break;
             }
         }
-        if written == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(written) }
+        if written == 0 {
+            Err(io::ErrorKind::WouldBlock.into())
+        } else {
+            Ok(written)
+        }
     }
 
     fn flush(&mut self, stream: &mut dyn Stream) -> io::Result<()> {
@@ -177,11 +188,13 @@ impl Session for RustlsSession {
         let suite = connection.negotiated_cipher_suite();
         let certificates = connection.peer_certificates().unwrap_or_default();
         TlsInfo {
-            version: connection.protocol_version().and_then(|version| match version {
-                ProtocolVersion::TLSv1_2 => Some("TLSv1.2"),
-                ProtocolVersion::TLSv1_3 => Some("TLSv1.3"),
-                _ => None,
-            }),
+            version: connection
+                .protocol_version()
+                .and_then(|version| match version {
+                    ProtocolVersion::TLSv1_2 => Some("TLSv1.2"),
+                    ProtocolVersion::TLSv1_3 => Some("TLSv1.3"),
+                    _ => None,
+                }),
             cipher_suite: suite.map(|suite| format!("{:?}", suite.suite())),
             alpn: connection.alpn_protocol().map(<[u8]>::to_vec),
             server_name,
