@@ -33,7 +33,7 @@ pub(crate) enum Deferred {
     /// Every connection of a protocol gets the message.
     Broadcast { protocol: u16, message: Prepared },
     /// An outgoing connection failed before it was under way.
-    ConnectFailed(ConnId, crate::connect::ConnectError),
+    ConnectFailed(ConnId, crate::client::ConnectError),
     /// The connection is to be cut.
     Cut(ConnId, CloseCause),
     /// There is more to read that the poller does not know of.

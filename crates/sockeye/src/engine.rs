@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use sockeye_proto::ws::{Config, Delivery};
 use sockeye_proto::{Limits, Shared};
 
+use crate::client::ConnectOptions;
 use crate::clock::Clock;
-use crate::connect::ConnectOptions;
 use crate::core::{Core, Driver, Stats};
 use crate::error::Error;
 use crate::handle::{Command, Handle, Inbox};

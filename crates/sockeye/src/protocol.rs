@@ -14,8 +14,8 @@ use sockeye_proto::http::Request;
 use sockeye_proto::ws::{Chunk, Delivery, Lost, Message, Prepared};
 use sockeye_proto::{Bytes, CloseCode, Text, Violation};
 
+use crate::client::ConnectError;
 use crate::conn::Conn;
-use crate::connect::ConnectError;
 use crate::core::Core;
 use crate::exchange::Exchange;
 use crate::http::Response;

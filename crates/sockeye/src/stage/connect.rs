@@ -15,8 +15,8 @@ use sockeye_proto::handshake::{Answer, Connect, ConnectRequest};
 use sockeye_proto::ws::{Role, WebSocket};
 use sockeye_proto::{CloseCode, Cx};
 
+use crate::client::{ConnectCause, ConnectError, ConnectOptions, Destination, Step};
 use crate::conn::Conn;
-use crate::connect::{ConnectCause, ConnectError, ConnectOptions, Destination, Step};
 use crate::core::{Core, Deferred};
 use crate::engine::Engine;
 use crate::entry::{Entry, SessionRef, Stage};
