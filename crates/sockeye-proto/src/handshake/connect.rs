@@ -252,7 +252,7 @@ impl Connect {
     }
 
     /// The server will send no more: always the end of the handshake.
-    pub fn receive_eof(&mut self, _cx: &mut Cx<'_>) -> HandshakeError {
+    pub fn receive_eof(&mut self) -> HandshakeError {
         let complete = matches!(self.state, State::Refusal(BodyReader::UntilClose, _));
         self.give_up(HandshakeError::EndOfStream, !complete)
     }
@@ -263,8 +263,8 @@ impl Connect {
     }
 
     /// To be called when the deadline has passed; before that it does nothing.
-    pub fn handle_timeout(&mut self, cx: &mut Cx<'_>) -> Option<HandshakeError> {
-        if self.deadline.is_none_or(|deadline| cx.now < deadline) {
+    pub fn handle_timeout(&mut self, now: Instant) -> Option<HandshakeError> {
+        if self.deadline.is_none_or(|deadline| now < deadline) {
             return None;
         }
         Some(self.give_up(HandshakeError::TimedOut, true))
