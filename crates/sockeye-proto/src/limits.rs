@@ -61,6 +61,9 @@ pub struct Limits {
     /// Bytes of waiting output a connection may have at all. Default 32 MiB, at least
     /// `message_len` and `high_water` together. Beyond: the connection is dropped.
     pub backlog_len: usize,
+    /// Bytes that may wait on all connections of a loop that take no more now. Default 1 GiB.
+    /// Beyond: as beyond `backlog_len`, for the connection that would queue more.
+    pub backlog_total_len: usize,
     /// Time in which waiting output must make progress. Default 30 s. Beyond: the connection is
     /// dropped.
     pub write_stall_timeout: Duration,
@@ -116,6 +119,7 @@ impl Default for Limits {
             high_water: MIB,
             low_water: 256 * KIB,
             backlog_len: 32 * MIB,
+            backlog_total_len: 1024 * MIB,
             write_stall_timeout: Duration::from_secs(30),
             ping_interval: Some(Duration::from_secs(30)),
             pong_timeout: Duration::from_secs(20),

@@ -1,1 +1,83 @@
-//! WebSocket and HTTP engine: server and client on one event loop, yours or ours.
+//! sockeye: a WebSocket and HTTP engine, server and client on one event loop, its own or yours.
+//!
+//! An [`Engine`] carries any number of listeners, connections and [`Protocol`]s on one thread. A
+//! protocol is one value with a method for each thing that happens; each connection has a session.
+//! Nothing in a callback blocks or nests: it appends, and the loop writes.
+//!
+//! ```no_run
+//! use sockeye::{Engine, on_message};
+//!
+//! fn main() -> Result<(), sockeye::Error> {
+//!     let mut engine = Engine::new()?;
+//!     let echo = engine.host(on_message(|conn, message| {
+//!         conn.send(message);
+//!     }));
+//!     engine.listen("127.0.0.1:7681")?.route("/echo", echo);
+//!     engine.run()?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # Where to look
+//! - [`Protocol`], [`Conn`], [`Exchange`]: what a program writes and is given.
+//! - [`Engine::listen`], [`ListenerMut`], [`Files`]: what is served where.
+//! - [`Engine::connect`], [`ConnectOptions`]: connections as a client, on the same loop.
+//! - [`Handle`]: reaching the loop from other threads.
+//! - [`poll`], [`EngineBuilder::registrar`], [`Engine::service`]: living in somebody else's loop.
+//! - [`Limits`]: every bound on what a peer can make the engine spend, with its default.
+//! - [`sim`]: tests of a program's own protocols, over a simulated network, in virtual time.
+//! - [`proto`]: the protocol machines without any I/O.
+
+mod clock;
+mod conn;
+mod connect;
+mod core;
+mod engine;
+mod entry;
+mod error;
+mod exchange;
+mod files;
+mod handle;
+mod hosted;
+mod http;
+mod id;
+mod link;
+mod listener;
+pub mod net;
+mod outbox;
+pub mod poll;
+mod protocol;
+mod route;
+mod send;
+mod shutdown;
+mod slab;
+mod stage;
+mod timer;
+mod topic;
+mod turn;
+mod waker;
+
+pub use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+pub use sockeye_proto as proto;
+pub use sockeye_proto::handshake::{HandshakeError, OriginPolicy, Refusal as ServerRefusal};
+pub use sockeye_proto::http::Request;
+pub use sockeye_proto::ws::{Chunk, Delivery, Kind, Lost, Message, Prepared};
+pub use sockeye_proto::{Bytes, CloseCode, Limits, Misuse, Text, Violation};
+
+pub use self::conn::{Conn, Refusal, Sent};
+pub use self::connect::{ConnectCause, ConnectError, ConnectOptions, Step};
+pub use self::core::{Core, Stats};
+pub use self::engine::{Engine, EngineBuilder, PollerKind};
+pub use self::error::Error;
+pub use self::exchange::Exchange;
+pub use self::files::{FileRequest, Files, FilesError};
+pub use self::handle::{Handle, HandleError};
+pub use self::http::{Body, FileBody, FilePart, HeaderError, Response};
+pub use self::id::ConnId;
+pub use self::link::{Acceptor, Transport};
+pub use self::listener::ListenerMut;
+pub use self::protocol::{
+    Accepted, CloseCause, CloseInfo, OnMessage, Overflow, Peer, Protocol, ProtocolKey, Reject,
+    on_message,
+};
+pub use self::shutdown::ShutdownReport;

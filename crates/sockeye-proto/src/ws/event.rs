@@ -1,5 +1,7 @@
 //! What a machine reports.
 
+use std::fmt;
+
 use crate::bytes::{Bytes, Text};
 use crate::close::CloseFrame;
 use crate::ws::Kind;
@@ -56,6 +58,16 @@ pub enum Lost {
     PingTimeout,
     /// Our Close frame was not answered within [`close_timeout`](crate::Limits::close_timeout).
     CloseTimeout,
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::EndOfStream => "the stream ended without a Close frame",
+            Self::PingTimeout => "nothing was heard, not even a pong",
+            Self::CloseTimeout => "the Close frame was not answered",
+        })
+    }
 }
 
 /// What the owner of the socket does once all output is written.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::bytes::{Bytes, Text};
 use crate::frame::{FrameHeader, Opcode};
 use crate::utf8;
 
@@ -61,6 +62,30 @@ impl<'m> Message<'m> {
 impl<'m> From<&'m str> for Message<'m> {
     fn from(text: &'m str) -> Self {
         Self::Text(text)
+    }
+}
+
+impl<'m> From<&'m String> for Message<'m> {
+    fn from(text: &'m String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl<'m> From<&'m Text<'_>> for Message<'m> {
+    fn from(text: &'m Text<'_>) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl<'m> From<&'m Bytes<'_>> for Message<'m> {
+    fn from(data: &'m Bytes<'_>) -> Self {
+        Self::Binary(data)
+    }
+}
+
+impl<'m> From<&'m Vec<u8>> for Message<'m> {
+    fn from(data: &'m Vec<u8>) -> Self {
+        Self::Binary(data)
     }
 }
 

@@ -1,0 +1,163 @@
+//! One connection as the loop sees it: link, stage, outbox and flags; what is rare sits behind a
+//! pointer.
+//!
+//! Knows no protocol rules and no user code. An idle connection owns no heap here.
+
+use std::net::IpAddr;
+use std::time::Instant;
+
+use sockeye_proto::ws::WebSocket;
+
+use crate::hosted::SessionIndex;
+use crate::link::Link;
+use crate::outbox::Outbox;
+use crate::poll::Interest;
+use crate::protocol::Overflow;
+use crate::stage::connect::Connecting;
+use crate::stage::http::HttpStage;
+use crate::topic::Membership;
+
+/// What a connection is at the moment.
+#[derive(Debug)]
+pub(crate) enum Stage {
+    /// A server connection that speaks HTTP.
+    Http(Box<HttpStage>),
+    /// A client connection whose opening handshake is not over.
+    Connect(Box<Connecting>),
+    /// A WebSocket of either role, till TCP is closed.
+    WebSocket(WebSocket),
+    /// Nothing: the slot is freed at the end of the turn.
+    Gone,
+}
+
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) link: Link,
+    pub(crate) stage: Stage,
+    pub(crate) outbox: Outbox,
+    pub(crate) rare: Option<Box<Rare>>,
+    /// The session of the open WebSocket, if there is one.
+    pub(crate) session: Option<SessionRef>,
+    /// The listener it came by; meaningless for outgoing connections.
+    pub(crate) listener: u16,
+    pub(crate) overflow: Overflow,
+    /// What the poller was last told.
+    pub(crate) interest: Interest,
+    pub(crate) flags: Flags,
+}
+
+/// Which session of which protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SessionRef {
+    pub(crate) protocol: u16,
+    pub(crate) index: SessionIndex,
+}
+
+/// Small facts about a connection.
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, no hidden state machine"
+)]
+pub(crate) struct Flags {
+    /// In the list of those to flush.
+    pub(crate) dirty: bool,
+    /// The socket took less than was offered; it will report when it takes more.
+    pub(crate) blocked: bool,
+    /// The program paused reading.
+    pub(crate) paused: bool,
+    /// Reading is stopped while too much waits to be written.
+    pub(crate) choked: bool,
+    /// Reading is stopped until the answer to a request is complete.
+    pub(crate) held: bool,
+    /// `on_writable` was asked for.
+    pub(crate) wants_writable: bool,
+    /// The write side is shut down.
+    pub(crate) shut: bool,
+    /// The peer has ended its stream.
+    pub(crate) eof: bool,
+    /// To be cut: it is in the list of deferred work.
+    pub(crate) doomed: bool,
+}
+
+/// What few connections need.
+#[derive(Debug, Default)]
+pub(crate) struct Rare {
+    /// The program's own deadline.
+    pub(crate) timeout: Option<Instant>,
+    /// When a peer that takes nothing is given up.
+    pub(crate) stall: Option<Instant>,
+    /// Received bytes that may not be looked at yet.
+    pub(crate) stash: Vec<u8>,
+    pub(crate) topics: Vec<Membership>,
+    /// What this connection adds to the engine's backlog.
+    pub(crate) counted: usize,
+    /// The subprotocol that was agreed on.
+    pub(crate) subprotocol: Option<Box<str>>,
+    /// The address that this connection counts for, if connections are counted by address.
+    pub(crate) address: Option<IpAddr>,
+}
+
+impl Entry {
+    pub(crate) fn new(link: Link, stage: Stage) -> Self {
+        Self {
+            link,
+            stage,
+            outbox: Outbox::default(),
+            rare: None,
+            session: None,
+            listener: 0,
+            overflow: Overflow::default(),
+            interest: Interest::NONE,
+            flags: Flags::default(),
+        }
+    }
+
+    pub(crate) fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    /// Whether received bytes may be looked at.
+    pub(crate) fn may_receive(&self) -> bool {
+        !(self.flags.paused || self.flags.choked || self.flags.held)
+    }
+
+    /// What the poller should report.
+    pub(crate) fn wanted_interest(&self) -> Interest {
+        if let Stage::Connect(connecting) = &self.stage
+            && let Some(interest) = connecting.interest()
+        {
+            return interest;
+        }
+        Interest {
+            readable: self.may_receive() && !self.flags.eof,
+            writable: self.flags.blocked && !self.outbox.is_empty(),
+        }
+    }
+
+    /// The earliest of this connection's deadlines.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        let stage = match &self.stage {
+            Stage::Http(stage) => stage.machine.next_timeout(),
+            Stage::Connect(connecting) => Some(connecting.deadline),
+            Stage::WebSocket(ws) => ws.next_timeout(),
+            Stage::Gone => None,
+        };
+        let Some(rare) = &self.rare else { return stage };
+        [stage, rare.timeout, rare.stall]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An idle connection is this and its place in the timer wheel; the budget is 256 bytes.
+    #[test]
+    fn size() {
+        assert!(size_of::<Entry>() <= 224, "{}", size_of::<Entry>());
+    }
+}

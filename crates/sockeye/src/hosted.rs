@@ -1,0 +1,199 @@
+//! Type erasure of protocols: a protocol and its sessions behind one virtual call an event.
+//!
+//! Sessions of one protocol lie side by side; a connection knows its session's index. Knows nothing
+//! of sockets and stages.
+
+use std::any::Any;
+
+use sockeye_proto::http::Request;
+use sockeye_proto::ws::{Chunk, Prepared};
+use sockeye_proto::{Bytes, Text};
+
+use crate::conn::Conn;
+use crate::connect::ConnectError;
+use crate::core::Core;
+use crate::exchange::Exchange;
+use crate::id::ConnId;
+use crate::protocol::{AcceptOptions, CloseInfo, Peer, Protocol, Reject};
+
+/// Index of a session within its protocol.
+pub(crate) type SessionIndex = u32;
+
+pub(crate) trait DynProtocol: Any {
+    fn accept(
+        &mut self,
+        id: ConnId,
+        request: &Request<'_>,
+        peer: &Peer,
+    ) -> Result<(SessionIndex, AcceptOptions), Reject>;
+    /// Takes the session of an outgoing connection, which its `connect` call gave.
+    fn adopt(&mut self, id: ConnId, session: Box<dyn Any>) -> Option<SessionIndex>;
+    fn connect_error(&mut self, core: &mut Core, session: Box<dyn Any>, error: &ConnectError);
+    /// Drops a session that was never opened.
+    fn discard(&mut self, session: SessionIndex);
+    fn open(&mut self, conn: Conn<'_>, session: SessionIndex);
+    fn text(&mut self, conn: Conn<'_>, session: SessionIndex, text: Text<'_>);
+    fn binary(&mut self, conn: Conn<'_>, session: SessionIndex, data: Bytes<'_>);
+    fn chunk(&mut self, conn: Conn<'_>, session: SessionIndex, chunk: Chunk<'_>);
+    fn writable(&mut self, conn: Conn<'_>, session: SessionIndex);
+    fn pong(&mut self, conn: Conn<'_>, session: SessionIndex, data: Bytes<'_>);
+    fn timeout(&mut self, conn: Conn<'_>, session: SessionIndex);
+    fn broadcast(&mut self, core: &mut Core, message: &Prepared);
+    fn close(&mut self, conn: Conn<'_>, session: SessionIndex, info: &CloseInfo);
+    fn body_limit(&mut self, request: &Request<'_>) -> u64;
+    fn request(&mut self, http: Exchange<'_>, request: &Request<'_>, body: &[u8]);
+    /// The connections of this protocol.
+    fn connections(&self, out: &mut Vec<ConnId>);
+    fn as_any(&mut self) -> &mut dyn Any;
+}
+
+struct Seat<S> {
+    id: ConnId,
+    session: S,
+}
+
+pub(crate) struct Hosted<P: Protocol> {
+    pub(crate) protocol: P,
+    seats: Vec<Option<Seat<P::Session>>>,
+    vacant: Vec<SessionIndex>,
+}
+
+impl<P: Protocol> Hosted<P> {
+    pub(crate) fn new(protocol: P) -> Self {
+        Self {
+            protocol,
+            seats: Vec::new(),
+            vacant: Vec::new(),
+        }
+    }
+
+    fn seat(&mut self, id: ConnId, session: P::Session) -> SessionIndex {
+        let seat = Some(Seat { id, session });
+        match self.vacant.pop() {
+            Some(index) => {
+                self.seats[index as usize] = seat;
+                index
+            }
+            None => {
+                self.seats.push(seat);
+                (self.seats.len() - 1) as SessionIndex
+            }
+        }
+    }
+
+    fn unseat(&mut self, index: SessionIndex) -> Option<P::Session> {
+        let seat = self.seats.get_mut(index as usize)?.take()?;
+        self.vacant.push(index);
+        Some(seat.session)
+    }
+
+    /// The protocol, and the session of one of its connections.
+    pub(crate) fn with_session(
+        &mut self,
+        index: SessionIndex,
+    ) -> Option<(&mut P, &mut P::Session)> {
+        let seat = self.seats.get_mut(index as usize)?.as_mut()?;
+        Some((&mut self.protocol, &mut seat.session))
+    }
+}
+
+impl<P: Protocol> DynProtocol for Hosted<P> {
+    fn accept(
+        &mut self,
+        id: ConnId,
+        request: &Request<'_>,
+        peer: &Peer,
+    ) -> Result<(SessionIndex, AcceptOptions), Reject> {
+        let accepted = self.protocol.accept(request, peer)?;
+        Ok((self.seat(id, accepted.session), accepted.options))
+    }
+
+    fn adopt(&mut self, id: ConnId, session: Box<dyn Any>) -> Option<SessionIndex> {
+        let session = session.downcast::<P::Session>().ok()?;
+        Some(self.seat(id, *session))
+    }
+
+    fn connect_error(&mut self, core: &mut Core, session: Box<dyn Any>, error: &ConnectError) {
+        if let Ok(session) = session.downcast::<P::Session>() {
+            self.protocol.on_connect_error(core, *session, error);
+        }
+    }
+
+    fn discard(&mut self, session: SessionIndex) {
+        drop(self.unseat(session));
+    }
+
+    fn open(&mut self, mut conn: Conn<'_>, session: SessionIndex) {
+        if let Some((protocol, session)) = self.with_session(session) {
+            protocol.on_open(&mut conn, session);
+        }
+    }
+
+    fn text(&mut self, mut conn: Conn<'_>, session: SessionIndex, text: Text<'_>) {
+        if let Some((protocol, session)) = self.with_session(session) {
+            protocol.on_text(&mut conn, session, text);
+        }
+    }
+
+    fn binary(&mut self, mut conn: Conn<'_>, session: SessionIndex, data: Bytes<'_>) {
+        if let Some((protocol, session)) = self.with_session(session) {
+            protocol.on_binary(&mut conn, session, data);
+        }
+    }
+
+    fn chunk(&mut self, mut conn: Conn<'_>, session: SessionIndex, chunk: Chunk<'_>) {
+        if let Some((protocol, session)) = self.with_session(session) {
+            protocol.on_chunk(&mut conn, session, chunk);
+        }
+    }
+
+    fn writable(&mut self, mut conn: Conn<'_>, session: SessionIndex) {
+        if let Some((protocol, session)) = self.with_session(session) {
+            protocol.on_writable(&mut conn, session);
+        }
+    }
+
+    fn pong(&mut self, mut conn: Conn<'_>, session: SessionIndex, data: Bytes<'_>) {
+        if let Some((protocol, session)) = self.with_session(session) {
+            protocol.on_pong(&mut conn, session, data);
+        }
+    }
+
+    fn timeout(&mut self, mut conn: Conn<'_>, session: SessionIndex) {
+        if let Some((protocol, session)) = self.with_session(session) {
+            protocol.on_timeout(&mut conn, session);
+        }
+    }
+
+    fn broadcast(&mut self, core: &mut Core, message: &Prepared) {
+        for seat in self.seats.iter_mut().flatten() {
+            if core.is_open(seat.id) {
+                let mut conn = Conn::new(core, seat.id);
+                self.protocol
+                    .on_broadcast(&mut conn, &mut seat.session, message);
+            }
+        }
+    }
+
+    fn close(&mut self, mut conn: Conn<'_>, session: SessionIndex, info: &CloseInfo) {
+        if let Some(session) = self.unseat(session) {
+            self.protocol.on_close(&mut conn, session, info);
+        }
+    }
+
+    fn body_limit(&mut self, request: &Request<'_>) -> u64 {
+        self.protocol.body_limit(request)
+    }
+
+    fn request(&mut self, mut http: Exchange<'_>, request: &Request<'_>, body: &[u8]) {
+        self.protocol.on_request(&mut http, request, body);
+    }
+
+    fn connections(&self, out: &mut Vec<ConnId>) {
+        out.extend(self.seats.iter().flatten().map(|seat| seat.id));
+    }
+
+    fn as_any(&mut self) -> &mut dyn Any {
+        self
+    }
+}

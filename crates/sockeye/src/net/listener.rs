@@ -1,0 +1,258 @@
+//! A listening socket, and the classification of what can go wrong while accepting.
+//!
+//! One system call per accepted connection: it comes non-blocking, closed on exec, with the
+//! address of its peer, and inherits `TCP_NODELAY` from the listener.
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf, absolute};
+use std::process;
+
+use rustix::io::{Errno, retry_on_intr};
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, acceptfrom_with, bind, getsockname, listen, sockopt,
+};
+
+use super::bind::Bind;
+use super::socket::{Socket, open_stream};
+use super::{LocalAddr, NetError, Operation, PeerAddr};
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ListenOptions {
+    /// Several processes may listen on the same port, and the kernel spreads connections
+    /// (`SO_REUSEPORT`). All of them must ask for it. Nothing for Unix sockets.
+    pub(crate) reuse_port: bool,
+    /// Connections that may wait to be accepted; the system's `somaxconn` caps it.
+    pub(crate) backlog: i32,
+    /// Permissions of a Unix socket; clients need the right to write. `None`: what the umask
+    /// leaves.
+    pub(crate) unix_mode: Option<u32>,
+}
+
+impl Default for ListenOptions {
+    fn default() -> Self {
+        Self {
+            reuse_port: false,
+            backlog: 4096,
+            unix_mode: None,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Listener {
+    descriptor: OwnedFd,
+    local: LocalAddr,
+    /// Removes the file of a Unix socket.
+    _file: Option<SocketFile>,
+}
+
+impl Listener {
+    /// Listens on the first address of `target` that can be had.
+    pub(crate) fn bind(target: &Bind, options: &ListenOptions) -> Result<Self, NetError> {
+        if let Bind::Unix(path) = target {
+            return Self::bind_unix(path, options);
+        }
+        let mut failure = None;
+        for address in target.addresses()? {
+            let dual_stack = matches!(target, Bind::AnyAddress { .. });
+            match Self::bind_tcp(address, dual_stack, options) {
+                Ok(listener) => return Ok(listener),
+                // For `:80` the IPv4 address is for machines without IPv6, not for ports that
+                // are taken.
+                Err(error) if dual_stack && address.is_ipv6() && !lacks_ipv6(&error) => {
+                    return Err(error);
+                }
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        Err(failure.unwrap_or_else(|| {
+            let none = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+            NetError::new(Operation::Resolve, target, none)
+        }))
+    }
+
+    fn bind_tcp(
+        address: SocketAddr,
+        dual_stack: bool,
+        options: &ListenOptions,
+    ) -> Result<Self, NetError> {
+        let prepare = || -> rustix::io::Result<OwnedFd> {
+            let is_ipv6 = address.is_ipv6();
+            let family = if is_ipv6 {
+                AddressFamily::INET6
+            } else {
+                AddressFamily::INET
+            };
+            let descriptor = open_stream(family)?;
+            // A restart must not wait for old connections to fade.
+            sockopt::set_socket_reuseaddr(&descriptor, true)?;
+            if options.reuse_port {
+                sockopt::set_socket_reuseport(&descriptor, true)?;
+            }
+            if is_ipv6 {
+                sockopt::set_ipv6_v6only(&descriptor, !dual_stack)?;
+            }
+            sockopt::set_tcp_nodelay(&descriptor, true)?;
+            bind(&descriptor, &address)?;
+            Ok(descriptor)
+        };
+        let descriptor =
+            prepare().map_err(|errno| NetError::new(Operation::Bind, address, errno))?;
+        let start = || -> rustix::io::Result<SocketAddr> {
+            listen(&descriptor, options.backlog)?;
+            SocketAddr::try_from(getsockname(&descriptor)?)
+        };
+        let local = start().map_err(|errno| NetError::new(Operation::Listen, address, errno))?;
+        Ok(Self {
+            descriptor,
+            local: LocalAddr::Tcp(local),
+            _file: None,
+        })
+    }
+
+    fn bind_unix(path: &Path, options: &ListenOptions) -> Result<Self, NetError> {
+        let local = LocalAddr::Unix(path.to_owned());
+        let failed = |operation, error: io::Error| NetError::new(operation, &local, error);
+        let create = || -> io::Result<(OwnedFd, SocketFile)> {
+            let address = SocketAddrUnix::new(path)?;
+            let descriptor = open_stream(AddressFamily::UNIX)?;
+            match bind(&descriptor, &address) {
+                Err(Errno::ADDRINUSE) if is_stale(path)? => {
+                    fs::remove_file(path)?;
+                    bind(&descriptor, &address)?;
+                }
+                bound => bound?,
+            }
+            let file = SocketFile::of(path)?;
+            if let Some(mode) = options.unix_mode {
+                // Nobody can connect before `listen`, so there is no moment of wrong rights.
+                fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+            }
+            Ok((descriptor, file))
+        };
+        let (descriptor, file) = create().map_err(|error| failed(Operation::Bind, error))?;
+        listen(&descriptor, options.backlog)
+            .map_err(|errno| failed(Operation::Listen, errno.into()))?;
+        Ok(Self {
+            descriptor,
+            local,
+            _file: Some(file),
+        })
+    }
+
+    pub(crate) fn local_addr(&self) -> &LocalAddr {
+        &self.local
+    }
+
+    /// Takes the next connection; `WouldBlock` if none waits. For other errors see
+    /// [`AcceptFailure`].
+    pub(crate) fn accept(&self) -> io::Result<(Socket, PeerAddr)> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let (descriptor, address) = retry_on_intr(|| acceptfrom_with(&self.descriptor, flags))?;
+        Ok((Socket::from_fd(descriptor), PeerAddr::from_any(address)))
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+}
+
+/// What an error of [`Listener::accept`] means for the listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AcceptFailure {
+    /// Nobody waits any more.
+    Empty,
+    /// That one connection failed before it was accepted; go on with the next.
+    Connection,
+    /// Out of descriptors or memory: the connection is still in the queue, and accepting again at
+    /// once would spin.
+    Exhausted,
+    /// The listener itself is broken.
+    Listener,
+}
+
+impl AcceptFailure {
+    pub(crate) fn of(error: &io::Error) -> Self {
+        match Errno::from_io_error(error) {
+            Some(Errno::AGAIN) => Self::Empty,
+            Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => Self::Exhausted,
+            // Linux hands on network errors of the new connection, see accept(2).
+            Some(
+                Errno::CONNABORTED
+                | Errno::INTR
+                | Errno::NETDOWN
+                | Errno::PROTO
+                | Errno::NOPROTOOPT
+                | Errno::HOSTDOWN
+                | Errno::NONET
+                | Errno::HOSTUNREACH
+                | Errno::NETUNREACH
+                | Errno::OPNOTSUPP
+                | Errno::PERM
+                | Errno::TIMEDOUT,
+            ) => Self::Connection,
+            _ => Self::Listener,
+        }
+    }
+}
+
+fn lacks_ipv6(error: &NetError) -> bool {
+    error.kind() == io::ErrorKind::AddrNotAvailable
+        || error.raw_os_error() == Some(Errno::AFNOSUPPORT.raw_os_error())
+}
+
+/// Whether at `path` is a socket that nobody listens on.
+fn is_stale(path: &Path) -> io::Result<bool> {
+    if !fs::symlink_metadata(path)?.file_type().is_socket() {
+        return Err(io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            "something that is no socket is there already",
+        ));
+    }
+    match Socket::connect_unix(path) {
+        Err(error) => Ok(error.kind() == io::ErrorKind::ConnectionRefused),
+        Ok(_) => Ok(false),
+    }
+}
+
+/// The file of a bound Unix socket, removed on drop: by the process that bound it, not by
+/// children that inherited it, and only while it is the same file.
+#[derive(Debug)]
+struct SocketFile {
+    /// Absolute: the working directory may change until it is removed.
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+    owner: u32,
+}
+
+impl SocketFile {
+    fn of(path: &Path) -> io::Result<Self> {
+        let path = absolute(path)?;
+        let metadata = fs::symlink_metadata(&path)?;
+        Ok(Self {
+            path,
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            owner: process::id(),
+        })
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let is_ours = process::id() == self.owner
+            && fs::symlink_metadata(&self.path)
+                .is_ok_and(|it| (it.dev(), it.ino()) == (self.device, self.inode));
+        if is_ours {
+            // If it cannot be removed, the next one who binds there finds it stale.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! Sending by id: the calls of [`Core`] that append to outboxes.
+//!
+//! Room is checked before a byte is appended; no call here writes to a socket.
+
+use std::sync::Arc;
+
+use sockeye_proto::ws::{Message, Prepared, Role, WebSocket};
+use sockeye_proto::{CloseCode, Cx, Misuse};
+
+use crate::conn::{Refusal, Sent};
+use crate::core::{Core, Deferred};
+use crate::entry::{Entry, Stage};
+use crate::id::ConnId;
+use crate::protocol::{CloseCause, Overflow, Protocol, ProtocolKey};
+
+/// Whether a message may be taken out of the backlog again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Whole,
+    Part,
+    Control,
+}
+
+impl Core {
+    /// See [`Conn::send`](crate::Conn::send).
+    pub fn send<'m>(&mut self, id: ConnId, message: impl Into<Message<'m>>) -> Sent {
+        let message = message.into();
+        self.append(id, message.data().len(), Kind::Whole, |ws, cx| {
+            ws.send(message, cx)
+        })
+    }
+
+    /// See [`Conn::send_prepared`](crate::Conn::send_prepared).
+    pub fn send_prepared(&mut self, id: ConnId, message: &Prepared) -> Sent {
+        match self.conns.get(id).map(|entry| &entry.stage) {
+            Some(Stage::WebSocket(ws)) if ws.role() == Role::Client => {
+                return self.send(id, message.message());
+            }
+            _ => {}
+        }
+        self.append_shared(id, message.frame())
+    }
+
+    /// See [`Conn::send_fragment`](crate::Conn::send_fragment).
+    pub fn send_fragment(&mut self, id: ConnId, fragment: Message<'_>, last: bool) -> Sent {
+        self.append(id, fragment.data().len(), Kind::Part, |ws, cx| {
+            ws.send_fragment(fragment, last, cx)
+        })
+    }
+
+    /// See [`Conn::ping`](crate::Conn::ping).
+    pub fn ping(&mut self, id: ConnId, data: &[u8]) -> Sent {
+        self.append(id, data.len(), Kind::Control, |ws, cx| ws.ping(data, cx))
+    }
+
+    /// See [`Conn::pong`](crate::Conn::pong).
+    pub fn pong(&mut self, id: ConnId, data: &[u8]) -> Sent {
+        self.append(id, data.len(), Kind::Control, |ws, cx| ws.pong(data, cx))
+    }
+
+    /// See [`Conn::close`](crate::Conn::close).
+    pub fn close(&mut self, id: ConnId, code: CloseCode, reason: &str) -> Sent {
+        self.append(id, 0, Kind::Control, |ws, cx| ws.close(code, reason, cx))
+    }
+
+    /// See [`Conn::close_sending`](crate::Conn::close_sending).
+    pub fn close_sending(&mut self, id: ConnId, code: CloseCode, reason: &str) -> Sent {
+        self.append(id, 0, Kind::Control, |ws, cx| {
+            ws.close_sending(code, reason, cx)
+        })
+    }
+
+    /// Sends a message to every member of a topic. Returns to how many.
+    pub fn publish(&mut self, topic: &str, message: &Prepared) -> usize {
+        self.publish_where(topic, message, |_| true)
+    }
+
+    /// Sends a message to every member of a topic but one. Returns to how many.
+    pub fn publish_except(&mut self, topic: &str, message: &Prepared, except: ConnId) -> usize {
+        self.publish_where(topic, message, |id| id != except)
+    }
+
+    /// How many connections are members of a topic.
+    pub fn subscriber_count(&self, topic: &str) -> usize {
+        self.topics
+            .index(topic)
+            .map_or(0, |index| self.topics.members(index).len())
+    }
+
+    /// Calls [`Protocol::on_broadcast`] for every open connection of a protocol, later in this turn
+    /// or in the next.
+    pub fn broadcast<P: Protocol>(&mut self, key: ProtocolKey<P>, message: Prepared) {
+        self.deferred.push(Deferred::Broadcast {
+            protocol: key.index,
+            message,
+        });
+    }
+
+    /// Does [`request_writable`](Self::request_writable) for every open connection of a protocol.
+    pub fn request_writable_all<P: Protocol>(&mut self, key: ProtocolKey<P>) {
+        self.deferred.push(Deferred::WritableAll(key.index));
+    }
+
+    fn publish_where(
+        &mut self,
+        topic: &str,
+        message: &Prepared,
+        wanted: impl Fn(ConnId) -> bool,
+    ) -> usize {
+        let Some(topic) = self.topics.index(topic) else {
+            return 0;
+        };
+        let mut sent = 0;
+        let mut position = 0;
+        // By position, since sending needs the connections and cannot change who is a member.
+        while let Some(&id) = self.topics.members(topic).get(position) {
+            position += 1;
+            if wanted(id) && self.send_prepared(id, message).is_sent() {
+                sent += 1;
+            }
+        }
+        sent
+    }
+
+    fn append(
+        &mut self,
+        id: ConnId,
+        len: usize,
+        kind: Kind,
+        send: impl FnOnce(&mut WebSocket, &mut Cx<'_>) -> Result<(), Misuse>,
+    ) -> Sent {
+        if let Err(refusal) = self.make_room(id, len, kind) {
+            return Sent::Refused(refusal);
+        }
+        let now = self.now();
+        let Some(Entry {
+            stage: Stage::WebSocket(ws),
+            outbox,
+            overflow,
+            flags,
+            ..
+        }) = self.conns.get_mut(id)
+        else {
+            return Sent::Refused(Refusal::Gone);
+        };
+        let shared = &mut self.shared;
+        let blocked = flags.blocked;
+        // Only a message that waits can be dropped, and only one with a segment of its own.
+        let droppable = blocked && kind == Kind::Whole && *overflow == Overflow::DropOldest;
+        let outcome = if droppable {
+            let mut output = Vec::new();
+            let outcome = send(
+                ws,
+                &mut Cx {
+                    now,
+                    output: &mut output,
+                    shared,
+                    blocked,
+                },
+            );
+            if outcome.is_ok() {
+                outbox.push_owned(output, true);
+            }
+            outcome
+        } else {
+            let output = outbox.tail(&mut self.pool);
+            send(
+                ws,
+                &mut Cx {
+                    now,
+                    output,
+                    shared,
+                    blocked,
+                },
+            )
+        };
+        self.sent(id, outcome)
+    }
+
+    fn append_shared(&mut self, id: ConnId, frame: &Arc<[u8]>) -> Sent {
+        if let Err(refusal) = self.make_room(id, frame.len(), Kind::Whole) {
+            return Sent::Refused(refusal);
+        }
+        let Some(Entry {
+            stage: Stage::WebSocket(ws),
+            outbox,
+            overflow,
+            flags,
+            ..
+        }) = self.conns.get_mut(id)
+        else {
+            return Sent::Refused(Refusal::Gone);
+        };
+        let outcome = ws.may_send();
+        if outcome.is_ok() {
+            let droppable = flags.blocked && *overflow == Overflow::DropOldest;
+            if frame.len() <= SHARED_MIN_LEN && !droppable && outbox.is_contiguous() {
+                outbox.tail(&mut self.pool).extend_from_slice(frame);
+            } else {
+                outbox.push_shared(frame, droppable);
+            }
+        }
+        self.sent(id, outcome)
+    }
+
+    fn sent(&mut self, id: ConnId, outcome: Result<(), Misuse>) -> Sent {
+        match outcome {
+            Err(misuse) => Sent::Refused(Refusal::Misuse(misuse)),
+            Ok(()) => self.queued(id),
+        }
+    }
+
+    pub(crate) fn queued(&mut self, id: ConnId) -> Sent {
+        self.mark_dirty(id);
+        match self.backlog(id) {
+            waiting if waiting > self.limits.high_water => Sent::Pressed(waiting),
+            _ => Sent::Clear,
+        }
+    }
+
+    /// Whether `len` more bytes may wait. The first message always may, whatever its size.
+    fn make_room(&mut self, id: ConnId, len: usize, kind: Kind) -> Result<(), Refusal> {
+        let Some(entry) = self.conns.get_mut(id) else {
+            self.stats.stale += 1;
+            return Err(Refusal::Gone);
+        };
+        if entry.session.is_none() || entry.flags.doomed {
+            return Err(Refusal::Gone);
+        }
+        let waiting = entry.outbox.len();
+        let over = (waiting + len).saturating_sub(self.limits.backlog_len);
+        let total = self.backlog + len;
+        let over_total = match entry.flags.blocked {
+            true => total.saturating_sub(self.limits.backlog_total_len),
+            false => 0,
+        };
+        let missing = over.max(over_total);
+        if missing == 0 || waiting == 0 || kind == Kind::Control && missing <= CONTROL_SLACK {
+            return Ok(());
+        }
+        match entry.overflow {
+            _ if kind == Kind::Control => return Err(Refusal::Backlog),
+            Overflow::DropNewest if kind == Kind::Whole => {
+                self.stats.dropped += 1;
+                return Err(Refusal::Backlog);
+            }
+            Overflow::DropOldest if kind == Kind::Whole => {
+                let dropped = entry.outbox.drop_oldest(missing);
+                let freed = waiting - entry.outbox.len();
+                self.stats.dropped += dropped as u64;
+                if freed >= missing {
+                    return Ok(());
+                }
+                self.stats.dropped += 1;
+                return Err(Refusal::Backlog);
+            }
+            _ => {}
+        }
+        self.doom(id, CloseCause::Backlog);
+        Err(Refusal::Backlog)
+    }
+}
+
+/// Prepared messages up to this length are copied behind what already waits: one contiguous write
+/// beats a segment's bookkeeping until a copy costs more than a slice.
+const SHARED_MIN_LEN: usize = 1024;
+
+/// Control frames may go over the bound by this much, so that a connection with a full backlog can
+/// still be closed in order.
+const CONTROL_SLACK: usize = 16 * 1024;

@@ -1,0 +1,191 @@
+//! A store of values that stay where they are, named by generational ids.
+//!
+//! Values live in chunks of [`CHUNK_LEN`] slots, so growing neither moves a value nor doubles the
+//! memory. It knows nothing of what it stores.
+//!
+//! Invariants:
+//! - A slot is vacant and on the free list, or occupied; `len` counts the occupied ones.
+//! - The generation of a slot changes whenever its value is removed, so an old id finds nothing.
+//! - An index is always below [`Slab::INDEX_END`]: tokens with larger ones are free for others.
+
+use std::mem;
+
+use crate::id::ConnId;
+
+/// Slots a chunk has. Memory comes in pieces of this many values.
+const CHUNK_LEN: usize = 256;
+
+/// Ends the free list; no slot has this index.
+const NIL: u32 = u32::MAX;
+
+#[derive(Debug)]
+pub(crate) struct Slab<T> {
+    /// Each is allocated at its full capacity at once and never grows beyond it.
+    chunks: Vec<Vec<Slot<T>>>,
+    /// Slots that exist, vacant or not.
+    slot_count: u32,
+    /// The most recently freed slot: its memory is the likeliest to be in the cache.
+    free: u32,
+    len: usize,
+    max_len: usize,
+}
+
+#[derive(Debug)]
+struct Slot<T> {
+    generation: u32,
+    content: Content<T>,
+}
+
+#[derive(Debug)]
+enum Content<T> {
+    Vacant { next: u32 },
+    Occupied(T),
+}
+
+impl<T> Slab<T> {
+    /// The bound of all indices. Ids made of larger ones never name a value of a slab.
+    pub(crate) const INDEX_END: u32 = 1 << 31;
+
+    pub(crate) fn new() -> Self {
+        Self {
+            chunks: Vec::new(),
+            slot_count: 0,
+            free: NIL,
+            len: 0,
+            max_len: Self::INDEX_END as usize,
+        }
+    }
+
+    /// Sets how many values make the slab [full](Self::is_full). Values beyond it stay.
+    pub(crate) fn set_max_len(&mut self, max_len: usize) {
+        self.max_len = max_len.min(Self::INDEX_END as usize);
+    }
+
+    /// Whether as many values are in it as [`set_max_len`](Self::set_max_len) allows. The limit
+    /// is for the caller to keep: `insert` does not look at it.
+    pub(crate) fn is_full(&self) -> bool {
+        self.len >= self.max_len
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// # Panics
+    ///
+    /// With 2³¹ values in it, which no descriptor table and no memory allows.
+    pub(crate) fn insert(&mut self, value: T) -> ConnId {
+        let index = self.free;
+        if let Some(slot) = self.slot_mut(index)
+            && let Content::Vacant { next } = slot.content
+        {
+            slot.content = Content::Occupied(value);
+            let id = ConnId::new(index, slot.generation);
+            self.free = next;
+            self.len += 1;
+            return id;
+        }
+        let index = self.slot_count;
+        assert!(index < Self::INDEX_END, "a slab holds at most 2^31 values");
+        let (chunk, _) = place(index);
+        if chunk == self.chunks.len() {
+            self.chunks.push(Vec::with_capacity(CHUNK_LEN));
+        }
+        if let Some(chunk) = self.chunks.get_mut(chunk) {
+            chunk.push(Slot {
+                generation: 0,
+                content: Content::Occupied(value),
+            });
+        }
+        self.slot_count += 1;
+        self.len += 1;
+        ConnId::new(index, 0)
+    }
+
+    pub(crate) fn get(&self, id: ConnId) -> Option<&T> {
+        match self.slot(id.index()) {
+            Some(Slot {
+                generation,
+                content: Content::Occupied(value),
+            }) if *generation == id.generation() => Some(value),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn get_mut(&mut self, id: ConnId) -> Option<&mut T> {
+        match self.slot_mut(id.index()) {
+            Some(Slot {
+                generation,
+                content: Content::Occupied(value),
+            }) if *generation == id.generation() => Some(value),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn contains(&self, id: ConnId) -> bool {
+        self.get(id).is_some()
+    }
+
+    /// Takes the value out. The next `insert` gets its slot, under another generation.
+    pub(crate) fn remove(&mut self, id: ConnId) -> Option<T> {
+        let free = self.free;
+        let slot = self.slot_mut(id.index())?;
+        if slot.generation != id.generation() || matches!(slot.content, Content::Vacant { .. }) {
+            return None;
+        }
+        slot.generation = slot.generation.wrapping_add(1);
+        let content = mem::replace(&mut slot.content, Content::Vacant { next: free });
+        self.free = id.index();
+        self.len -= 1;
+        match content {
+            Content::Occupied(value) => Some(value),
+            Content::Vacant { .. } => None,
+        }
+    }
+
+    /// The id of what is in a slot now.
+    pub(crate) fn id_at(&self, index: u32) -> Option<ConnId> {
+        match self.slot(index)? {
+            Slot {
+                generation,
+                content: Content::Occupied(_),
+            } => Some(ConnId::new(index, *generation)),
+            _ => None,
+        }
+    }
+
+    /// The first id whose index is above `after`, or the first of all. A cursor for loops that
+    /// insert and remove as they go: what is there all the time is met exactly once.
+    pub(crate) fn next_after(&self, after: Option<u32>) -> Option<ConnId> {
+        let first = after.map_or(0, |index| index.saturating_add(1));
+        (first..self.slot_count).find_map(|index| self.id_at(index))
+    }
+
+    /// All values in the order of their indices.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (ConnId, &T)> {
+        (0u32..)
+            .zip(self.chunks.iter().flatten())
+            .filter_map(|(index, slot)| match &slot.content {
+                Content::Occupied(value) => Some((ConnId::new(index, slot.generation), value)),
+                Content::Vacant { .. } => None,
+            })
+    }
+
+    fn slot(&self, index: u32) -> Option<&Slot<T>> {
+        let (chunk, offset) = place(index);
+        self.chunks.get(chunk)?.get(offset)
+    }
+
+    fn slot_mut(&mut self, index: u32) -> Option<&mut Slot<T>> {
+        let (chunk, offset) = place(index);
+        self.chunks.get_mut(chunk)?.get_mut(offset)
+    }
+}
+
+fn place(index: u32) -> (usize, usize) {
+    (index as usize / CHUNK_LEN, index as usize % CHUNK_LEN)
+}

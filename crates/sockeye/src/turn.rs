@@ -1,0 +1,476 @@
+//! A turn of the engine: its phases, in order.
+//!
+//! ```text
+//! accept and dispatch   what the poller reported
+//! timers                whose time has come
+//! inbox                 commands of other threads, bounded
+//! deferred              what callbacks asked for; new work goes to the next turn
+//! flush                 whoever was sent to by others
+//! reap                  free the slots of the dead
+//! ```
+//!
+//! A callback never runs inside a callback, and a slot is never used again in the turn it died.
+
+use std::time::Instant;
+
+use sockeye_proto::Cx;
+use sockeye_proto::http::Server;
+use sockeye_proto::ws::Event;
+
+use crate::conn::Conn;
+use crate::core::Deferred;
+use crate::engine::Engine;
+use crate::entry::Stage;
+use crate::handle::Command;
+use crate::id::ConnId;
+use crate::link::Link;
+use crate::listener::{Listeners, WAKER};
+use crate::net::PeerAddr;
+use crate::net::listener::AcceptFailure;
+use crate::poll::{Interest, Ready};
+use crate::protocol::{CloseCause, CloseInfo, Peer};
+use crate::stage::http::HttpStage;
+
+impl Engine {
+    /// Serves what is ready, and everything that is due at `now`. For foreign loops; [`run`] and
+    /// [`turn`] call it too. Never waits, and does a bounded amount of work.
+    ///
+    /// `ready` may report tokens that are gone; they are ignored.
+    ///
+    /// [`run`]: Self::run
+    /// [`turn`]: Self::turn
+    pub fn service(&mut self, ready: &[Ready], now: Instant) {
+        self.core.clock.set(now);
+        for report in ready {
+            self.dispatch(*report);
+        }
+        self.expire();
+        self.run_commands();
+        self.run_deferred();
+        self.step_shutdown();
+        self.flush_dirty();
+        self.reap();
+    }
+
+    /// When [`service`](Self::service) must be called at the latest, ready or not; in the past if
+    /// there is work left over. `None`: nothing is due.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let core = &self.core;
+        if !core.deferred.is_empty() || !core.dirty.is_empty() || !core.inbox.is_empty() {
+            return Some(core.now());
+        }
+        let stopping = self
+            .stopping
+            .as_ref()
+            .and_then(|stopping| stopping.deadline());
+        [
+            core.timers.next_deadline(),
+            core.listeners.next_deadline(),
+            stopping,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    fn dispatch(&mut self, report: Ready) {
+        if report.token == WAKER {
+            // Commands are taken in their phase, in every turn.
+            self.core.inbox.waker().acknowledge();
+            return;
+        }
+        if let Some(index) = Listeners::index_of(report.token) {
+            self.accept(index);
+            return;
+        }
+        let id = ConnId::from(report.token);
+        let Some(entry) = self.core.conns.get_mut(id) else {
+            return;
+        };
+        if matches!(entry.stage, Stage::Connect(_)) && self.dispatch_connecting(id, report) {
+            return;
+        }
+        if report.writable {
+            self.core.flush(id);
+        }
+        if report.readable || report.hangup {
+            self.read(id, report.hangup);
+        }
+    }
+
+    fn read(&mut self, id: ConnId, hangup: bool) {
+        let Some(entry) = self.core.conns.get_mut(id) else {
+            return;
+        };
+        if !entry.may_receive() || entry.flags.eof {
+            if hangup {
+                // Nobody is at the other end any more, and waiting to read would only spin.
+                self.lost(id, CloseCause::Io(std::io::ErrorKind::ConnectionReset));
+            }
+            return;
+        }
+        let mut buffer = std::mem::take(&mut self.read_buf);
+        match entry.link.read(&mut buffer) {
+            Ok(0) => self.end_of_stream(id),
+            Ok(len) => {
+                self.feed(id, &mut buffer[..len]);
+                self.core.flush(id);
+            }
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    std::io::ErrorKind::WouldBlock | std::io::ErrorKind::Interrupted
+                ) => {}
+            Err(error) => self.lost(id, CloseCause::Io(error.kind())),
+        }
+        self.read_buf = buffer;
+    }
+
+    /// Hands received bytes to the stage, again after each change of stage. What may not be looked
+    /// at yet is stashed.
+    pub(crate) fn feed(&mut self, id: ConnId, mut input: &mut [u8]) {
+        while !input.is_empty() {
+            let Some(entry) = self.core.conns.get_mut(id) else {
+                return;
+            };
+            if entry.flags.paused || entry.flags.held {
+                entry.rare().stash.extend_from_slice(input);
+                return;
+            }
+            let more = match entry.stage {
+                Stage::WebSocket(_) => self.feed_websocket(id, &mut input),
+                Stage::Http(_) => self.feed_http(id, &mut input),
+                Stage::Connect(_) => self.feed_connecting(id, &mut input),
+                Stage::Gone => false,
+            };
+            if !more {
+                return;
+            }
+        }
+    }
+
+    fn end_of_stream(&mut self, id: ConnId) {
+        let now = self.core.now();
+        let Some(entry) = self.core.conns.get_mut(id) else {
+            return;
+        };
+        entry.flags.eof = true;
+        match &mut entry.stage {
+            Stage::WebSocket(ws) => {
+                let output = entry.outbox.tail(&mut self.core.pool);
+                let shared = &mut self.core.shared;
+                let blocked = entry.flags.blocked;
+                let event = ws.receive_eof(&mut Cx {
+                    now,
+                    output,
+                    shared,
+                    blocked,
+                });
+                if let Some(event) = event {
+                    self.websocket_event(id, event);
+                }
+                self.core.flush(id);
+            }
+            Stage::Http(_) => self.http_end_of_stream(id),
+            Stage::Connect(_) => self.connecting_end_of_stream(id),
+            Stage::Gone => {}
+        }
+    }
+
+    /// Ends a connection that cannot go on: its protocol is told, then it is gone.
+    pub(crate) fn lost(&mut self, id: ConnId, cause: CloseCause) {
+        if matches!(
+            self.core.conns.get(id).map(|e| &e.stage),
+            Some(Stage::Connect(_))
+        ) {
+            return self.connecting_lost(id, cause);
+        }
+        self.close_session(id, &CloseInfo::unclean(cause));
+        self.core.kill(id);
+    }
+
+    /// Tells the protocol that a connection is over, if it was open.
+    pub(crate) fn close_session(&mut self, id: ConnId, info: &CloseInfo) {
+        let Some(entry) = self.core.conns.get_mut(id) else {
+            return;
+        };
+        let Some(session) = entry.session.take() else {
+            return;
+        };
+        let protocol = &mut self.protocols[usize::from(session.protocol)];
+        protocol.close(Conn::new(&mut self.core, id), session.index, info);
+    }
+
+    fn accept(&mut self, index: usize) {
+        for _ in 0..self.core.limits.accepts_per_turn {
+            if self.core.conns.is_full() {
+                return self
+                    .core
+                    .listeners
+                    .pause(index, self.core.driver.registrar());
+            }
+            let Some(listener) = self.core.listeners.get_mut(index) else {
+                return;
+            };
+            match listener.accept() {
+                Ok((link, addr)) => self.admit(index, link, addr),
+                Err(error) => match AcceptFailure::of(&error) {
+                    AcceptFailure::Empty => return,
+                    AcceptFailure::Connection => {}
+                    AcceptFailure::Exhausted | AcceptFailure::Listener => {
+                        self.core.stats.refused += 1;
+                        let resume_at = self.core.now().checked_add(self.core.limits.accept_pause);
+                        let registrar = self.core.driver.registrar();
+                        self.core
+                            .listeners
+                            .out_of_descriptors(index, resume_at, registrar);
+                        return;
+                    }
+                },
+            }
+        }
+    }
+
+    fn admit(&mut self, listener: usize, link: Link, addr: PeerAddr) {
+        let peer = Peer::new(addr);
+        let front = &mut self.fronts[listener];
+        let address = peer
+            .ip()
+            .filter(|_| self.core.limits.connections_per_address.is_some());
+        let crowded = address.is_some_and(|address| {
+            let count = self.core.per_address.get(&address).copied().unwrap_or(0);
+            Some(count) >= self.core.limits.connections_per_address
+        });
+        if crowded || front.filter.as_mut().is_some_and(|filter| !filter(&peer)) {
+            self.core.stats.refused += 1;
+            return;
+        }
+        let machine = Server::new(self.core.config(Default::default()), self.core.now());
+        let stage = Stage::Http(Box::new(HttpStage::new(machine)));
+        // A registrar that refuses has lost this connection only.
+        let Ok(id) = self.core.admit(link, stage, Interest::READ) else {
+            self.core.stats.refused += 1;
+            return;
+        };
+        self.core.stats.accepted += 1;
+        if let Some(entry) = self.core.conns.get_mut(id) {
+            entry.listener = listener as u16;
+            if let Some(address) = address {
+                entry.rare().address = Some(address);
+                *self.core.per_address.entry(address).or_insert(0) += 1;
+            }
+        }
+    }
+
+    fn expire(&mut self) {
+        let mut expired = std::mem::take(&mut self.expired);
+        expired.clear();
+        self.core.timers.expire(self.core.now(), &mut expired);
+        for &index in &expired {
+            if let Some(id) = self.core.conns.id_at(index) {
+                self.expire_connection(id);
+            }
+        }
+        self.expired = expired;
+        self.core
+            .listeners
+            .resume(self.core.now(), self.core.driver.registrar());
+    }
+
+    fn expire_connection(&mut self, id: ConnId) {
+        let now = self.core.now();
+        let due = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
+        let Some(entry) = self.core.conns.get_mut(id) else {
+            return;
+        };
+        if let Some(rare) = &mut entry.rare {
+            if due(rare.stall) {
+                return self.lost(id, CloseCause::Stalled);
+            }
+            if due(rare.timeout) {
+                rare.timeout = None;
+                if let Some(session) = entry.session {
+                    let protocol = &mut self.protocols[usize::from(session.protocol)];
+                    protocol.timeout(Conn::new(&mut self.core, id), session.index);
+                }
+            }
+        }
+        let Some(entry) = self.core.conns.get_mut(id) else {
+            return;
+        };
+        match &mut entry.stage {
+            Stage::WebSocket(ws) if due(ws.next_timeout()) => {
+                // Who does not listen must not conclude that the peer is silent.
+                let deaf = !entry.may_receive();
+                let Stage::WebSocket(ws) = &mut entry.stage else {
+                    return;
+                };
+                let output = entry.outbox.tail(&mut self.core.pool);
+                let shared = &mut self.core.shared;
+                let blocked = entry.flags.blocked || deaf;
+                let event = ws.handle_timeout(&mut Cx {
+                    now,
+                    output,
+                    shared,
+                    blocked,
+                });
+                if let Some(event) = event {
+                    self.websocket_event(id, event);
+                }
+                // A peer that does not even take the Close is not waited for.
+                let over = self.core.conns.get(id).is_some_and(|entry| {
+                    matches!(&entry.stage, Stage::WebSocket(ws)
+                        if ws.fate() == sockeye_proto::ws::Fate::Close)
+                });
+                if over && blocked {
+                    return self.core.kill(id);
+                }
+            }
+            Stage::Http(stage) if due(stage.machine.next_timeout()) => self.http_timeout(id),
+            Stage::Connect(connecting) if due(Some(connecting.deadline)) => {
+                return self.connecting_timeout(id);
+            }
+            _ => {}
+        }
+        self.core.flush(id);
+    }
+
+    fn run_commands(&mut self) {
+        let mut commands = std::mem::take(&mut self.commands);
+        if self
+            .core
+            .inbox
+            .take(self.core.limits.commands_per_turn, &mut commands)
+        {
+            // The rest must not wait for somebody to push again.
+            self.core.inbox.waker().wake();
+        }
+        for command in commands.drain(..) {
+            match command {
+                Command::Run(run) => run(self),
+                Command::Shutdown(limit) => self.shutdown(limit),
+            }
+        }
+        self.commands = commands;
+    }
+
+    fn run_deferred(&mut self) {
+        let mut deferred = std::mem::take(&mut self.core.deferred);
+        for work in deferred.drain(..) {
+            self.run_one(work);
+        }
+        // Keep the larger of the two buffers; what was queued meanwhile waits for the next turn.
+        if self.core.deferred.is_empty() {
+            self.core.deferred = deferred;
+        }
+    }
+
+    fn run_one(&mut self, work: Deferred) {
+        match work {
+            Deferred::Broadcast { protocol, message } => {
+                if let Some(hosted) = self.protocols.get_mut(usize::from(protocol)) {
+                    hosted.broadcast(&mut self.core, &message);
+                }
+            }
+            Deferred::ConnectFailed(id, error) => self.connect_failed(id, &error),
+            Deferred::Cut(id, cause) => self.lost(id, cause),
+            Deferred::Refill(id) => self.refill(id),
+            Deferred::Resume(id) => self.feed_stash(id),
+            Deferred::Writable(id) => {
+                let Some(entry) = self.core.conns.get(id) else {
+                    return;
+                };
+                let Some(session) = entry.session else { return };
+                let protocol = &mut self.protocols[usize::from(session.protocol)];
+                protocol.writable(Conn::new(&mut self.core, id), session.index);
+            }
+            Deferred::WritableAll(protocol) => {
+                let mut ids = Vec::new();
+                if let Some(hosted) = self.protocols.get(usize::from(protocol)) {
+                    hosted.connections(&mut ids);
+                }
+                for id in ids {
+                    self.core.request_writable(id);
+                }
+            }
+        }
+    }
+
+    fn feed_stash(&mut self, id: ConnId) {
+        let Some(entry) = self.core.conns.get_mut(id) else {
+            return;
+        };
+        if entry.may_receive()
+            && let Some(rare) = &mut entry.rare
+            && !rare.stash.is_empty()
+        {
+            let mut stash = std::mem::take(&mut rare.stash);
+            self.feed(id, &mut stash);
+        }
+        self.core.flush(id);
+    }
+
+    fn flush_dirty(&mut self) {
+        let mut dirty = std::mem::take(&mut self.core.dirty);
+        for id in dirty.drain(..) {
+            let Some(entry) = self.core.conns.get_mut(id) else {
+                continue;
+            };
+            if !std::mem::take(&mut entry.flags.dirty) {
+                continue;
+            }
+            if entry.flags.blocked {
+                // The poller tells when there is room; asking now would only cost a call.
+                self.core.settle(id);
+            } else {
+                self.core.flush(id);
+            }
+        }
+        if self.core.dirty.is_empty() {
+            self.core.dirty = dirty;
+        }
+    }
+
+    fn reap(&mut self) {
+        if self.core.dead.is_empty() {
+            return;
+        }
+        let mut dead = std::mem::take(&mut self.core.dead);
+        for id in dead.drain(..) {
+            self.core.conns.remove(id);
+        }
+        self.core.dead = dead;
+        if self.stopping.is_none() && !self.core.conns.is_full() {
+            self.core
+                .listeners
+                .resume(self.core.now(), self.core.driver.registrar());
+        }
+    }
+
+    /// Passes an event of a WebSocket on. Kept apart from [`feed_websocket`](Self::feed_websocket)
+    /// because deadlines and the end of the stream bring events too.
+    pub(crate) fn websocket_event(&mut self, id: ConnId, event: Event<'_>) {
+        let Some(entry) = self.core.conns.get(id) else {
+            return;
+        };
+        let Some(session) = entry.session else { return };
+        let index = session.index;
+        let protocol = &mut self.protocols[usize::from(session.protocol)];
+        let conn = Conn::new(&mut self.core, id);
+        match event {
+            Event::Text(text) => protocol.text(conn, index, text),
+            Event::Binary(data) => protocol.binary(conn, index, data),
+            Event::Chunk(chunk) => protocol.chunk(conn, index, chunk),
+            Event::Pong(data) => protocol.pong(conn, index, data),
+            Event::Close(frame) => {
+                let info = CloseInfo::handshake(frame.code, frame.reason.into_string());
+                self.close_session(id, &info);
+            }
+            Event::Lost(lost) => {
+                self.close_session(id, &CloseInfo::unclean(CloseCause::Lost(lost)))
+            }
+            // The Pong is already in the outbox.
+            _ => {}
+        }
+    }
+}
