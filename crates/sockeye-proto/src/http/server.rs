@@ -233,14 +233,10 @@ impl Server {
                 }
                 return Ok(None);
             }
-            Err(error) => {
-                self.head_request = is_head(&self.partial, input);
-                return Err(error);
-            }
+            Err(error) => return Err(error),
         };
         let scanner = *scanner;
         let head = take_front(input, len);
-        self.head_request = is_head(&self.partial, head);
         let head = if self.partial.is_empty() {
             Bytes::Borrowed(head)
         } else {
@@ -259,6 +255,7 @@ impl Server {
     fn begin(&mut self, request: &Request<'_>, now: Instant) {
         self.first = false;
         self.answer = Answer::Due;
+        self.head_request = request.method() == "HEAD";
         self.version = request.version();
         self.expects_continue = request.expects_continue();
         // RFC 9112 §9.3. An upgrade that is refused ends the connection too, for frames may
@@ -416,7 +413,6 @@ impl Server {
             Intake::Rest { .. } | Intake::Discard => false,
         };
         if cut {
-            self.head_request |= is_head(&self.partial, &[]);
             self.fail(cx.now);
             return Err(HttpError::EndOfStream);
         }
@@ -464,7 +460,6 @@ impl Server {
         self.deadline = None;
         match &self.intake {
             Intake::Head(scanner) if scanner.is_started() => {
-                self.head_request = is_head(&self.partial, &[]);
                 self.fail(cx.now);
                 Some(Timeout::Head)
             }
@@ -510,7 +505,12 @@ impl Server {
     fn fail(&mut self, now: Instant) {
         self.partial = Vec::new();
         self.closing = true;
-        let in_head = matches!(self.intake, Intake::Head(_));
+        let in_head = if let Intake::Head(scanner) = &self.intake {
+            self.head_request = scanner.is_head_request();
+            true
+        } else {
+            false
+        };
         self.intake = Intake::Discard;
         // Should the owner never answer, the connection ends all the same.
         self.deadline = now.checked_add(self.patience());
@@ -551,14 +551,4 @@ impl Server {
         self.head_request = false;
         self.deadline = now.checked_add(self.limits().keep_alive_timeout);
     }
-}
-
-/// Whether a head, given in two pieces, is one of HEAD: the answer to a broken one must have no
-/// body either.
-fn is_head(front: &[u8], rest: &[u8]) -> bool {
-    let bytes = front
-        .iter()
-        .chain(rest)
-        .skip_while(|byte| matches!(byte, b'\r' | b'\n'));
-    bytes.take(5).eq(b"HEAD ")
 }
