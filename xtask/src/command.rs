@@ -5,7 +5,6 @@
 use std::error::Error;
 use std::fmt;
 use std::io::{self, Write as _};
-use std::iter;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -75,16 +74,20 @@ fn program(command: &Command) -> String {
 
 /// The line as a person would type it where the command runs.
 fn shown(command: &Command) -> String {
-    let mut line = String::new();
-    for word in iter::once(command.get_program()).chain(command.get_args()) {
-        let here = command.get_current_dir().unwrap_or_else(|| Path::new(""));
-        let word = Path::new(word)
+    let here = command.get_current_dir().unwrap_or_else(|| Path::new(""));
+    let below = |word| {
+        Path::new(word)
             .strip_prefix(here)
-            .map_or(word, Path::as_os_str);
-        let word = word.to_string_lossy();
-        if !line.is_empty() {
-            line.push(' ');
-        }
+            .ok()
+            .map(Path::to_string_lossy)
+    };
+    let mut line = match below(command.get_program()) {
+        Some(path) if path != command.get_program().to_string_lossy() => path.into_owned(),
+        _ => program(command),
+    };
+    for word in command.get_args() {
+        let word = below(word).unwrap_or_else(|| word.to_string_lossy());
+        line.push(' ');
         if word.is_empty() || word.contains([' ', '\'', '"', '*']) {
             line.push_str(&format!("{word:?}"));
         } else {
@@ -120,6 +123,15 @@ mod tests {
     fn a_shown_line_quotes_what_a_shell_would_split() {
         let mut command = Command::new("/usr/bin/echo");
         command.args(["plain", "two words", ""]);
-        assert_eq!(shown(&command), r#"/usr/bin/echo plain "two words" """#);
+        assert_eq!(shown(&command), r#"echo plain "two words" """#);
+    }
+
+    #[test]
+    fn a_shown_line_leaves_out_the_folder_it_runs_in() {
+        let mut command = Command::new("/some/where/bin/run");
+        command
+            .current_dir("/some/where")
+            .args(["/some/where/file", "/else"]);
+        assert_eq!(shown(&command), "bin/run file /else");
     }
 }
