@@ -71,6 +71,7 @@ impl<T> Slab<T> {
         self.len
     }
 
+    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -126,6 +127,7 @@ impl<T> Slab<T> {
         }
     }
 
+    #[cfg(test)]
     pub(crate) fn contains(&self, id: ConnId) -> bool {
         self.get(id).is_some()
     }
@@ -166,6 +168,7 @@ impl<T> Slab<T> {
     }
 
     /// All values in the order of their indices.
+    #[cfg(test)]
     pub(crate) fn iter(&self) -> impl Iterator<Item = (ConnId, &T)> {
         (0u32..)
             .zip(self.chunks.iter().flatten())

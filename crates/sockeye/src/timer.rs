@@ -112,10 +112,12 @@ impl Wheel {
     }
 
     /// How many timers are armed.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.armed_count
     }
 
+    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.armed_count == 0
     }
