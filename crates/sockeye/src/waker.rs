@@ -71,6 +71,7 @@ impl Waker {
 mod tests {
     use std::collections::VecDeque;
     use std::sync::Mutex;
+    use std::sync::atomic::AtomicUsize;
     use std::thread;
     use std::time::Duration;
 
@@ -112,31 +113,82 @@ mod tests {
 
     #[test]
     fn no_wake_is_lost_between_threads() {
-        const PRODUCERS: u32 = 4;
-        const MESSAGES: u32 = 20_000;
+        const PRODUCERS: usize = 3;
+        const MESSAGES: usize = 5_000;
         let waker = Waker::new().unwrap();
         let queue = Mutex::new(VecDeque::new());
+        let taken = [const { AtomicUsize::new(0) }; PRODUCERS];
         let mut poller = watching(&waker);
         thread::scope(|scope| {
-            for _ in 0..PRODUCERS {
-                scope.spawn(|| {
-                    for message in 0..MESSAGES {
-                        queue.lock().unwrap().push_back(message);
+            for (producer, taken) in taken.iter().enumerate() {
+                let (waker, queue) = (waker.clone(), &queue);
+                scope.spawn(move || {
+                    for message in 1..=MESSAGES {
+                        queue.lock().unwrap().push_back(producer);
                         waker.wake();
+                        // One at a time, so that the loop goes to sleep and is woken again and
+                        // again.
+                        while taken.load(Ordering::Acquire) < message {
+                            thread::yield_now();
+                        }
                     }
                 });
             }
             let mut received = 0;
             while received < PRODUCERS * MESSAGES {
-                assert!(
-                    is_ready(&mut poller, Duration::from_secs(20)),
-                    "slept over a message"
-                );
+                if !is_ready(&mut poller, Duration::from_secs(20)) {
+                    // Let the producers end, so that the failure is reported.
+                    taken
+                        .iter()
+                        .for_each(|taken| taken.store(MESSAGES, Ordering::Release));
+                    panic!("slept over a message, after {received}");
+                }
                 waker.acknowledge();
-                while queue.lock().unwrap().pop_front().is_some() {
+                while let Some(producer) = queue.lock().unwrap().pop_front() {
                     received += 1;
+                    taken[producer].fetch_add(1, Ordering::AcqRel);
                 }
             }
         });
+    }
+
+    #[test]
+    fn a_wake_during_an_acknowledgement_is_kept_or_acknowledged() {
+        const ROUNDS: usize = 60_000;
+        let waker = Waker::new().unwrap();
+        let mut poller = watching(&waker);
+        let round = AtomicUsize::new(0);
+        let woken = AtomicUsize::new(0);
+        let wait_for = |counter: &AtomicUsize, value| {
+            while counter.load(Ordering::Acquire) < value {
+                thread::yield_now();
+            }
+        };
+        let stuck = thread::scope(|scope| {
+            scope.spawn(|| {
+                for number in 1..=ROUNDS {
+                    wait_for(&round, number);
+                    // So that the two meet at ever other points.
+                    for _ in 0..number % 256 {
+                        std::hint::spin_loop();
+                    }
+                    waker.wake();
+                    woken.store(number, Ordering::Release);
+                }
+            });
+            let mut stuck = 0;
+            for number in 1..=ROUNDS {
+                round.store(number, Ordering::Release);
+                waker.acknowledge();
+                wait_for(&woken, number);
+                // All is quiet now. A flag without a readable descriptor would keep all further
+                // wakes from writing.
+                let pending = waker.shared.pending.load(Ordering::Acquire);
+                stuck += usize::from(pending && !is_ready(&mut poller, Duration::ZERO));
+                waker.acknowledge();
+            }
+            stuck
+        });
+        assert_eq!(stuck, 0, "of {ROUNDS}");
     }
 }

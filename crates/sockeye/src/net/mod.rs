@@ -2,8 +2,8 @@
 //! waiting.
 //!
 //! Nothing here knows of connections, protocols or the loop. Sockets never block; what may block
-//! (name resolution, reverse lookups) says so and is kept off the loop by the
-//! [`Resolver`](resolver::Resolver).
+//! (name resolution, reverse lookups) says so, and a few threads of its own keep the names of
+//! outgoing connections off the loop.
 
 pub(crate) mod bind;
 pub(crate) mod descriptor;
