@@ -552,3 +552,42 @@ impl Server {
         self.deadline = now.checked_add(self.limits().keep_alive_timeout);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Shared;
+
+    #[test]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "virtual time has to start somewhere"
+    )]
+    fn a_connection_at_rest_is_small_and_owns_no_buffer() {
+        assert!(size_of::<Server>() <= 176, "{}", size_of::<Server>());
+        let now = Instant::now();
+        let mut server = Server::new(Arc::default(), now);
+        let mut output = Vec::new();
+        let mut cx = Cx {
+            now,
+            output: &mut output,
+            shared: &mut Shared::from_seed([0; 32]),
+            blocked: false,
+        };
+        for piece in ["GET / HT", "TP/1.1\r\nHost: x\r\n\r\n", "\r", "\n"] {
+            let mut bytes = piece.as_bytes().to_vec();
+            let mut input = &mut bytes[..];
+            let event = server.receive(&mut input, &mut cx).unwrap();
+            if let Some(Event::Request(request)) = event {
+                assert!(matches!(request.into_owned().header("host"), Some(b"x")));
+                let head = crate::http::ResponseHead::new(::http::StatusCode::OK);
+                let plan = crate::http::BodyPlan::None;
+                server.respond(&head, plan, &mut cx).unwrap();
+                server.finish(&mut cx).unwrap();
+            } else {
+                assert_eq!(server.partial.capacity() > 0, piece.len() > 1);
+            }
+        }
+        assert_eq!(server.partial.capacity(), 0);
+    }
+}
