@@ -322,6 +322,11 @@ impl Server {
                 Piece::End => {
                     self.deadline = None;
                     self.intake = Intake::Rest { end_due: false };
+                    if self.answer == Answer::None && self.closing {
+                        self.linger(cx.now);
+                        take_front(input, usize::MAX);
+                        return Ok(None);
+                    }
                     if self.answer == Answer::None {
                         self.next_request(cx.now);
                         return self.receive_head(input, cx);
@@ -335,8 +340,8 @@ impl Server {
     /// A body that keeps coming may take longer, but never stand still for long.
     fn credit(&mut self, len: usize, now: Instant) {
         let limits = &self.config.limits;
-        let millis = (len as u64).saturating_mul(1000) / u64::from(limits.request_body_rate.max(1));
-        let credit = Duration::from_millis(millis);
+        let rate = u64::from(limits.request_body_rate.max(1));
+        let credit = Duration::from_nanos((len as u64).saturating_mul(1_000_000_000) / rate);
         let later = self
             .deadline
             .and_then(|deadline| deadline.checked_add(credit));
@@ -564,7 +569,7 @@ mod tests {
         reason = "virtual time has to start somewhere"
     )]
     fn a_connection_at_rest_is_small_and_owns_no_buffer() {
-        assert!(size_of::<Server>() <= 176, "{}", size_of::<Server>());
+        assert!(size_of::<Server>() <= 128, "{}", size_of::<Server>());
         let now = Instant::now();
         let mut server = Server::new(Arc::default(), now);
         let mut output = Vec::new();

@@ -336,6 +336,13 @@ fn draining_ends_after_the_answer_or_at_once() {
     assert_eq!(rig.server.fate(), Fate::HalfClose);
     rig.eof();
     assert_eq!(rig.server.fate(), Fate::Close);
+    // The rest of an unwanted body is still read, but no request behind it.
+    let mut rig = Rig::new(Plan::AtOnce);
+    rig.feed(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n");
+    rig.server.drain();
+    rig.feed(b"abcGET /next HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(rig.seen, ["POST /"]);
+    assert_eq!(rig.server.fate(), Fate::HalfClose);
 }
 
 #[test]
