@@ -85,6 +85,9 @@ pub struct Limits {
     pub connections_per_address: Option<usize>,
     /// Connections accepted from one listener in one turn. Default 64.
     pub accepts_per_turn: usize,
+    /// TLS handshakes that are driven on in one turn. Default 16. Beyond: they wait a turn, so that
+    /// open connections are not held up.
+    pub tls_handshakes_per_turn: usize,
     /// Pause of accepting when descriptors or memory run out. Default 100 ms.
     pub accept_pause: Duration,
     /// Commands of other threads carried out in one turn. Default 1024.
@@ -128,6 +131,7 @@ impl Default for Limits {
             connections: None,
             connections_per_address: None,
             accepts_per_turn: 64,
+            tls_handshakes_per_turn: 16,
             accept_pause: Duration::from_millis(100),
             commands_per_turn: 1024,
             command_queue_len: 65_536,
@@ -155,6 +159,7 @@ impl Limits {
         zero("fragment_count", self.fragment_count == 0)?;
         zero("read_per_turn", self.read_per_turn == 0)?;
         zero("accepts_per_turn", self.accepts_per_turn == 0)?;
+        zero("tls_handshakes_per_turn", self.tls_handshakes_per_turn == 0)?;
         zero("commands_per_turn", self.commands_per_turn == 0)?;
         zero("command_queue_len", self.command_queue_len == 0)?;
         zero("connections", self.connections == Some(0))?;
