@@ -118,7 +118,8 @@ pub(super) enum Answer {
 
 /// The server side of one HTTP/1.1 connection, without I/O.
 ///
-/// Feed it with [`receive`](Self::receive) until that says `None`; answer each
+/// Feed it with [`receive`](Self::receive) until that says `None`, also when the input is empty
+/// (a body that is wanted may be over, or too long, at once); answer each
 /// [`Event::Request`] with [`respond`](Self::respond), [`send_body`](Self::send_body),
 /// [`finish`](Self::finish); then call `receive` again with what is left of the input, for the
 /// next request may be in it. Each call may append to `cx.output`; once that is written, do as
@@ -436,6 +437,13 @@ impl Server {
     /// had begun.
     pub fn can_respond(&self) -> bool {
         self.answer == Answer::Due
+    }
+
+    /// Whether a request, or an error, has no finished answer yet. If
+    /// [`receive`](Self::receive) leaves input while this is false, it waits for room in the
+    /// output.
+    pub fn is_answering(&self) -> bool {
+        self.answer != Answer::None
     }
 
     /// Whether the current request is a HEAD, so that a body need not be produced.
