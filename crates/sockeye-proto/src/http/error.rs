@@ -216,3 +216,18 @@ impl fmt::Display for Misuse {
 }
 
 impl Error for Misuse {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_stay_small_and_their_answers_tell_why() {
+        assert_eq!(size_of::<HttpError>(), 1);
+        assert_eq!(size_of::<Misuse>(), 1);
+        let response = HttpError::HostMissing.response();
+        assert_eq!(response.status, StatusCode::BAD_REQUEST);
+        assert!(response.headers.contains_key(header::CONTENT_TYPE));
+        assert!(HttpError::HostMissing.to_string().contains("RFC 9112"));
+    }
+}

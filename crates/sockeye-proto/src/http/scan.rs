@@ -15,6 +15,8 @@ use crate::Limits;
 const METHOD_LEN: u32 = 32;
 /// `HTTP/1.1`.
 const VERSION_LEN: u32 = 8;
+/// `HTTP/1.1 101`: the reason is optional, and many leave out the blank before it too.
+const STATUS_LEN: u32 = 12;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -187,7 +189,7 @@ impl Scanner {
             }
             (State::Version, _) => return Err(HttpError::RequestLine),
 
-            (State::Status, b'\r') => State::LineLf,
+            (State::Status, b'\r') if self.part_len >= STATUS_LEN => State::LineLf,
             (State::Status, b'\n') => return Err(HttpError::BareLf),
             (State::Status, byte) => {
                 // RFC 9112 §4: what does not begin so will never be a status line, however

@@ -118,7 +118,8 @@ pub(super) enum Answer {
 
 /// The server side of one HTTP/1.1 connection, without I/O.
 ///
-/// Feed it with [`receive`](Self::receive) until that says `None`; answer each
+/// Feed it with [`receive`](Self::receive) until that says `None`, also when the input is empty
+/// (a body that is wanted may be over, or too long, at once); answer each
 /// [`Event::Request`] with [`respond`](Self::respond), [`send_body`](Self::send_body),
 /// [`finish`](Self::finish); then call `receive` again with what is left of the input, for the
 /// next request may be in it. Each call may append to `cx.output`; once that is written, do as
@@ -322,6 +323,11 @@ impl Server {
                 Piece::End => {
                     self.deadline = None;
                     self.intake = Intake::Rest { end_due: false };
+                    if self.answer == Answer::None && self.closing {
+                        self.linger(cx.now);
+                        take_front(input, usize::MAX);
+                        return Ok(None);
+                    }
                     if self.answer == Answer::None {
                         self.next_request(cx.now);
                         return self.receive_head(input, cx);
@@ -335,8 +341,8 @@ impl Server {
     /// A body that keeps coming may take longer, but never stand still for long.
     fn credit(&mut self, len: usize, now: Instant) {
         let limits = &self.config.limits;
-        let millis = (len as u64).saturating_mul(1000) / u64::from(limits.request_body_rate.max(1));
-        let credit = Duration::from_millis(millis);
+        let rate = u64::from(limits.request_body_rate.max(1));
+        let credit = Duration::from_nanos((len as u64).saturating_mul(1_000_000_000) / rate);
         let later = self
             .deadline
             .and_then(|deadline| deadline.checked_add(credit));
@@ -431,6 +437,13 @@ impl Server {
     /// had begun.
     pub fn can_respond(&self) -> bool {
         self.answer == Answer::Due
+    }
+
+    /// Whether a request, or an error, has no finished answer yet. If
+    /// [`receive`](Self::receive) leaves input while this is false, it waits for room in the
+    /// output.
+    pub fn is_answering(&self) -> bool {
+        self.answer != Answer::None
     }
 
     /// Whether the current request is a HEAD, so that a body need not be produced.
@@ -550,5 +563,44 @@ impl Server {
         self.intake = Intake::Head(Scanner::request());
         self.head_request = false;
         self.deadline = now.checked_add(self.limits().keep_alive_timeout);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Shared;
+
+    #[test]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "virtual time has to start somewhere"
+    )]
+    fn a_connection_at_rest_is_small_and_owns_no_buffer() {
+        assert!(size_of::<Server>() <= 128, "{}", size_of::<Server>());
+        let now = Instant::now();
+        let mut server = Server::new(Arc::default(), now);
+        let mut output = Vec::new();
+        let mut cx = Cx {
+            now,
+            output: &mut output,
+            shared: &mut Shared::from_seed([0; 32]),
+            blocked: false,
+        };
+        for piece in ["GET / HT", "TP/1.1\r\nHost: x\r\n\r\n", "\r", "\n"] {
+            let mut bytes = piece.as_bytes().to_vec();
+            let mut input = &mut bytes[..];
+            let event = server.receive(&mut input, &mut cx).unwrap();
+            if let Some(Event::Request(request)) = event {
+                assert!(matches!(request.into_owned().header("host"), Some(b"x")));
+                let head = crate::http::ResponseHead::new(::http::StatusCode::OK);
+                let plan = crate::http::BodyPlan::None;
+                server.respond(&head, plan, &mut cx).unwrap();
+                server.finish(&mut cx).unwrap();
+            } else {
+                assert_eq!(server.partial.capacity() > 0, piece.len() > 1);
+            }
+        }
+        assert_eq!(server.partial.capacity(), 0);
     }
 }

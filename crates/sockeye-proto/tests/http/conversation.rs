@@ -59,6 +59,7 @@ fn next_request_waits_for_the_answer() {
     rig.feed(b"GET /1 HTTP/1.1\r\nHost: x\r\n\r\nGET /2 HTTP/1.1\r\nHost: x\r\n\r\nGE");
     assert_eq!(rig.seen, ["GET /1"]);
     assert!(rig.held.starts_with(b"GET /2"), "left where it was");
+    assert!(rig.server.is_answering());
     rig.answer(200, b"one");
     assert_eq!(rig.seen, ["GET /1"], "nothing is run within an answer");
     rig.feed(b"");
@@ -74,6 +75,7 @@ fn next_request_waits_while_output_is_over_the_mark() {
     rig.feed(request);
     assert!(rig.seen.is_empty());
     assert_eq!(rig.held, request);
+    assert!(!rig.server.is_answering());
     rig.blocked = false;
     rig.output = vec![0; 1024 * 1024];
     rig.feed(b"");
@@ -336,6 +338,13 @@ fn draining_ends_after_the_answer_or_at_once() {
     assert_eq!(rig.server.fate(), Fate::HalfClose);
     rig.eof();
     assert_eq!(rig.server.fate(), Fate::Close);
+    // The rest of an unwanted body is still read, but no request behind it.
+    let mut rig = Rig::new(Plan::AtOnce);
+    rig.feed(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n");
+    rig.server.drain();
+    rig.feed(b"abcGET /next HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(rig.seen, ["POST /"]);
+    assert_eq!(rig.server.fate(), Fate::HalfClose);
 }
 
 #[test]

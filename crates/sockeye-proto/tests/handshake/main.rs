@@ -1,0 +1,7 @@
+//! The opening handshake from outside: the server's table, the client's table, both together.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod accept;
+mod connect;
+mod pair;
+mod rig;
