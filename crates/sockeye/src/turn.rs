@@ -160,15 +160,17 @@ impl Engine {
         }
     }
 
-    /// Hands received bytes to the stage, again after each change of stage. What may not be looked
-    /// at yet is stashed.
+    /// Hands received bytes to the stage, again after each change of stage, until the stage has no
+    /// more to say. What may not be looked at yet is stashed.
     pub(crate) fn feed(&mut self, id: ConnId, mut input: &mut [u8]) {
-        while !input.is_empty() {
+        loop {
             let Some(entry) = self.core.conns.get_mut(id) else {
                 return;
             };
             if entry.flags.paused || entry.flags.held {
-                entry.rare().stash.extend_from_slice(input);
+                if !input.is_empty() {
+                    entry.rare().stash.extend_from_slice(input);
+                }
                 return;
             }
             let more = match entry.stage {

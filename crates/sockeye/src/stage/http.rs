@@ -243,14 +243,19 @@ impl Core {
         let Stage::Http(stage) = &mut entry.stage else {
             return None;
         };
+        // Answers that pile up within a turn count as waiting, though nothing was written yet.
+        let blocked = entry.flags.blocked || entry.outbox.len() > self.limits.high_water;
         let output = entry.outbox.tail(&mut self.pool);
-        let cx = Cx {
-            now,
-            output,
-            shared: &mut self.shared,
-            blocked: entry.flags.blocked,
-        };
-        Some((stage, cx))
+        let shared = &mut self.shared;
+        Some((
+            stage,
+            Cx {
+                now,
+                output,
+                shared,
+                blocked,
+            },
+        ))
     }
 
     /// Answers an HTTP request, in the callback or later. Returns whether the connection is there
