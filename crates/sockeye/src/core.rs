@@ -307,7 +307,9 @@ impl Core {
             let before = entry.outbox.len();
             match entry.outbox.flush(&mut entry.link, &mut self.pool) {
                 Ok(Flushed::Clear) => {
-                    entry.flags.blocked = false;
+                    if !std::mem::take(&mut entry.flags.blocked) {
+                        break;
+                    }
                     if let Some(rare) = &mut entry.rare {
                         rare.stall = None;
                     }

@@ -118,8 +118,14 @@ impl Entry {
     }
 
     /// Whether received bytes may be looked at.
-    pub(crate) fn may_receive(&self) -> bool {
+    pub(crate) fn is_receiving(&self) -> bool {
         !(self.flags.paused || self.flags.choked || self.flags.held)
+    }
+
+    /// Whether to read more. Not before the bytes that had to wait were looked at: what came first
+    /// goes first.
+    pub(crate) fn may_read(&self) -> bool {
+        self.is_receiving() && self.rare.as_ref().is_none_or(|rare| rare.stash.is_empty())
     }
 
     /// What the poller should report.
@@ -130,7 +136,7 @@ impl Entry {
             return interest;
         }
         Interest {
-            readable: self.may_receive() && !self.flags.eof,
+            readable: self.may_read() && !self.flags.eof,
             writable: self.flags.blocked,
         }
     }

@@ -118,7 +118,7 @@ impl Engine {
         let Some(entry) = self.core.conns.get_mut(id) else {
             return;
         };
-        if !entry.may_receive() || entry.flags.eof {
+        if !entry.may_read() || entry.flags.eof {
             if hangup {
                 // Nobody is at the other end any more, and waiting to read would only spin.
                 self.lost(id, CloseCause::Io(io::ErrorKind::ConnectionReset));
@@ -342,7 +342,7 @@ impl Engine {
         match &mut entry.stage {
             Stage::WebSocket(ws) if due(ws.next_timeout()) => {
                 // Who does not listen must not conclude that the peer is silent.
-                let deaf = !entry.may_receive();
+                let deaf = !entry.may_read();
                 let Stage::WebSocket(ws) = &mut entry.stage else {
                     return;
                 };
@@ -442,7 +442,7 @@ impl Engine {
         let Some(entry) = self.core.conns.get_mut(id) else {
             return;
         };
-        if entry.may_receive()
+        if entry.is_receiving()
             && let Some(rare) = &mut entry.rare
             && !rare.stash.is_empty()
         {
