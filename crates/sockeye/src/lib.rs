@@ -50,10 +50,14 @@ mod protocol;
 mod route;
 mod send;
 mod shutdown;
+pub mod sim;
 mod slab;
 mod stage;
 mod timer;
-#[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "there is no backend to use it"))]
+#[cfg_attr(
+    not(feature = "tls"),
+    allow(dead_code, reason = "there is no backend to use it")
+)]
 pub mod tls;
 mod topic;
 mod turn;
@@ -76,7 +80,7 @@ pub use self::files::{FileRequest, Files, FilesError};
 pub use self::handle::{Handle, HandleError};
 pub use self::http::{Body, FileBody, FilePart, HeaderError, Response};
 pub use self::id::ConnId;
-pub use self::link::{Acceptor, Transport};
+pub use self::link::{Acceptor, Connector, Transport};
 pub use self::listener::ListenerMut;
 pub use self::protocol::{
     Accepted, CloseCause, CloseInfo, OnMessage, Overflow, Peer, Protocol, ProtocolKey, Reject,

@@ -10,9 +10,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 use crate::net::socket::Socket;
 use crate::net::{LocalAddr, PeerAddr};
 use crate::poll::{Interest, Token};
+use crate::tls::TlsInfo;
 use crate::tls::link::TlsLink;
 use crate::tls::session::Session;
-use crate::tls::TlsInfo;
 
 /// A byte stream that the engine can carry a connection over, besides its own sockets.
 ///
@@ -65,6 +65,17 @@ pub trait Acceptor: fmt::Debug {
 
     /// What the engine waits for: reading, or nothing while it takes no more connections.
     fn set_interest(&mut self, token: Token, interest: Interest);
+}
+
+/// Opens outgoing connections in place of the engine's own sockets.
+pub trait Connector: fmt::Debug {
+    /// Opens a byte stream to a host. What is written before the peer answers must be kept for it.
+    ///
+    /// # Errors
+    ///
+    /// The connection could not be opened; [`ErrorKind::WouldBlock`](io::ErrorKind::WouldBlock) has
+    /// no special meaning here.
+    fn connect(&mut self, host: &str, port: u16) -> io::Result<Box<dyn Transport>>;
 }
 
 #[derive(Debug)]

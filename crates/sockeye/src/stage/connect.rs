@@ -116,13 +116,13 @@ impl Core {
         self.rearm(id);
         match destination {
             Destination::Unix(path) => {
-                let connected = Socket::connect_unix(&path)
-                    .and_then(|socket| self.carry(id, Link::Socket(socket), Interest::READ));
-                self.connecting(id)
-                    .map(|c| c.progress = no_more_addresses());
-                match connected {
-                    Ok(()) => self.begin_handshake(id),
-                    Err(error) => self.fail_connect(id, ConnectCause::Io(error)),
+                let link = Socket::connect_unix(&path).map(Link::Socket);
+                self.begin_connected(id, link);
+            }
+            Destination::Tcp { host, port } if self.connector.is_some() => {
+                if let Some(connector) = &mut self.connector {
+                    let link = connector.connect(&host, port).map(Link::Other);
+                    self.begin_connected(id, link);
                 }
             }
             Destination::Tcp { host, port } => {
@@ -135,6 +135,20 @@ impl Core {
             }
         }
         Ok(id)
+    }
+
+    /// Goes on with a link that is connected already.
+    fn begin_connected(&mut self, id: ConnId, link: io::Result<Link>) {
+        let carried = link.and_then(|link| self.carry(id, link, Interest::READ));
+        if let Some(connecting) = self.connecting(id) {
+            connecting.progress = Progress::Connecting {
+                addresses: Vec::new().into_iter(),
+            };
+        }
+        match carried {
+            Ok(()) => self.begin_handshake(id),
+            Err(error) => self.fail_connect(id, ConnectCause::Io(error)),
+        }
     }
 
     fn connecting(&mut self, id: ConnId) -> Option<&mut Connecting> {
@@ -192,8 +206,12 @@ impl Core {
 
     /// The socket is connected: puts TLS on it if asked for, then begins the handshake.
     fn begin_session(&mut self, id: ConnId) {
-        let Some(entry) = self.conns.get_mut(id) else { return };
-        let Stage::Connect(connecting) = &mut entry.stage else { return };
+        let Some(entry) = self.conns.get_mut(id) else {
+            return;
+        };
+        let Stage::Connect(connecting) = &mut entry.stage else {
+            return;
+        };
         let options = &connecting.options;
         if options.secure {
             let session = match (&options.tls, &options.destination) {
@@ -212,7 +230,13 @@ impl Core {
     }
 
     pub(crate) fn is_connecting(&self, id: ConnId) -> bool {
-        matches!(self.conns.get(id), Some(Entry { stage: Stage::Connect(_), .. }))
+        matches!(
+            self.conns.get(id),
+            Some(Entry {
+                stage: Stage::Connect(_),
+                ..
+            })
+        )
     }
 
     fn begin_handshake(&mut self, id: ConnId) {
@@ -374,7 +398,9 @@ impl Engine {
     }
 
     pub(crate) fn connecting_tls_failed(&mut self, id: ConnId, error: TlsError) {
-        let Some(connecting) = self.core.connecting(id) else { return };
+        let Some(connecting) = self.core.connecting(id) else {
+            return;
+        };
         let error = connecting.error(ConnectCause::Tls(error));
         self.connect_failed(id, &error);
     }
@@ -399,11 +425,5 @@ impl Engine {
             let hosted = &mut self.protocols[usize::from(protocol)];
             hosted.connect_error(&mut self.core, session, error);
         }
-    }
-}
-
-fn no_more_addresses() -> Progress {
-    Progress::Connecting {
-        addresses: Vec::new().into_iter(),
     }
 }
