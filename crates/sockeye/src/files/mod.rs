@@ -59,7 +59,7 @@ pub use self::request::FileRequest;
 ///
 /// ```
 /// use std::time::SystemTime;
-/// use sockeye::files::{FileRequest, Files};
+/// use sockeye::{FileRequest, Files};
 ///
 /// let directory = tempfile::tempdir()?;
 /// std::fs::write(directory.path().join("index.html"), "<h1>Hello</h1>")?;

@@ -14,7 +14,7 @@ use std::time::SystemTime;
 ///
 /// ```
 /// use std::time::SystemTime;
-/// use sockeye::files::FileRequest;
+/// use sockeye::FileRequest;
 ///
 /// let headers = [("Range", &b"bytes=0-99"[..]), ("If-Range", b"\"v1\"")];
 /// let request = FileRequest::new("GET", "/static/logo.png", SystemTime::now())

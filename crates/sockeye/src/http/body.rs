@@ -113,7 +113,7 @@ pub enum FilePart {
 ///
 /// ```
 /// use std::io::Write;
-/// use sockeye::http::{FileBody, Response};
+/// use sockeye::{FileBody, Response};
 ///
 /// let mut file = tempfile::tempfile()?;
 /// file.write_all(b"salmon")?;

@@ -23,7 +23,7 @@ use super::body::Body;
 ///
 /// ```
 /// use http::StatusCode;
-/// use sockeye::http::Response;
+/// use sockeye::Response;
 ///
 /// let response = Response::text("pong").header("Cache-Control", "no-store")?;
 /// assert_eq!(response.status, StatusCode::OK);
@@ -32,7 +32,7 @@ use super::body::Body;
 ///
 /// // Header injection is an error, not a second header.
 /// assert!(Response::text("").header("X-Name", "a\r\nSet-Cookie: b").is_err());
-/// # Ok::<(), sockeye::http::HeaderError>(())
+/// # Ok::<(), sockeye::HeaderError>(())
 /// ```
 #[derive(Debug)]
 pub struct Response {

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use sockeye::files::{FileRequest, Files, FilesError};
+use sockeye::{FileRequest, Files, FilesError};
 
 use super::site::{MODIFIED_DATE, NOW, Reply, Site, at};
 

@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
-use sockeye::http::Body;
+use sockeye::Body;
 
 use super::site::{NOW, Site, at};
 
