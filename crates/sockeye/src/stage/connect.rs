@@ -116,8 +116,9 @@ impl Core {
             Destination::Unix(path) => {
                 let connected = Socket::connect_unix(&path)
                     .and_then(|socket| self.carry(id, Link::Socket(socket), Interest::READ));
-                self.connecting(id)
-                    .map(|c| c.progress = no_more_addresses());
+                if let Some(connecting) = self.connecting(id) {
+                    connecting.progress = no_more_addresses();
+                }
                 match connected {
                     Ok(()) => self.begin_handshake(id),
                     Err(error) => self.fail_connect(id, ConnectCause::Io(error)),
