@@ -178,6 +178,7 @@ const LEN16: u8 = 126;
 const LEN64: u8 = 127;
 
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "a test may panic")]
 mod tests {
     use super::*;
 

@@ -34,6 +34,12 @@ pub struct Limits {
     pub unwanted_body_len: u64,
     /// Time such a body may take. Default 5 s. Beyond: the connection is closed.
     pub unwanted_body_timeout: Duration,
+    /// Time in which a request body that is wanted must make progress, and in which it must arrive
+    /// unless it keeps to `request_body_rate`. Default 10 s. Beyond: 408 and close.
+    pub request_body_timeout: Duration,
+    /// Bytes a second at which a wanted request body must come on the whole. Default 500, as
+    /// Apache's `mod_reqtimeout` has it. Slower: 408 and close.
+    pub request_body_rate: u32,
     /// Bytes of a message that is delivered whole, the sum of its fragments. Default 16 MiB.
     /// Beyond: close 1009, told by the frame header, before the payload is read. A streamed
     /// message has no bound. (RFC 6455 §7.4.1, §10.4)
@@ -79,6 +85,9 @@ pub struct Limits {
     pub connections_per_address: Option<usize>,
     /// Connections accepted from one listener in one turn. Default 64.
     pub accepts_per_turn: usize,
+    /// TLS handshakes that are driven on in one turn. Default 16. Beyond: they wait a turn, so that
+    /// open connections are not held up.
+    pub tls_handshakes_per_turn: usize,
     /// Pause of accepting when descriptors or memory run out. Default 100 ms.
     pub accept_pause: Duration,
     /// Commands of other threads carried out in one turn. Default 1024.
@@ -104,6 +113,8 @@ impl Default for Limits {
             keep_alive_timeout: Duration::from_secs(15),
             unwanted_body_len: 64 * KIB as u64,
             unwanted_body_timeout: Duration::from_secs(5),
+            request_body_timeout: Duration::from_secs(10),
+            request_body_rate: 500,
             message_len: 16 * MIB,
             frame_len: 16 * MIB as u64,
             fragment_count: 131_072,
@@ -120,6 +131,7 @@ impl Default for Limits {
             connections: None,
             connections_per_address: None,
             accepts_per_turn: 64,
+            tls_handshakes_per_turn: 16,
             accept_pause: Duration::from_millis(100),
             commands_per_turn: 1024,
             command_queue_len: 65_536,
@@ -147,6 +159,7 @@ impl Limits {
         zero("fragment_count", self.fragment_count == 0)?;
         zero("read_per_turn", self.read_per_turn == 0)?;
         zero("accepts_per_turn", self.accepts_per_turn == 0)?;
+        zero("tls_handshakes_per_turn", self.tls_handshakes_per_turn == 0)?;
         zero("commands_per_turn", self.commands_per_turn == 0)?;
         zero("command_queue_len", self.command_queue_len == 0)?;
         zero("connections", self.connections == Some(0))?;
@@ -162,6 +175,8 @@ impl Limits {
             "unwanted_body_timeout",
             self.unwanted_body_timeout.is_zero(),
         )?;
+        zero("request_body_timeout", self.request_body_timeout.is_zero())?;
+        zero("request_body_rate", self.request_body_rate == 0)?;
         zero("write_stall_timeout", self.write_stall_timeout.is_zero())?;
         zero("pong_timeout", self.pong_timeout.is_zero())?;
         zero("close_timeout", self.close_timeout.is_zero())?;

@@ -24,6 +24,7 @@ use crate::poll::{Interest, Poller, Registrar};
 use crate::protocol::{CloseCause, Peer};
 use crate::slab::Slab;
 use crate::timer::Wheel;
+use crate::tls::{ClientTls, ClientTlsOptions, Roots, TlsError};
 use crate::topic::{self, Topics};
 
 /// Work for the next time that no callback is running.
@@ -32,9 +33,11 @@ pub(crate) enum Deferred {
     /// Every connection of a protocol gets the message.
     Broadcast { protocol: u16, message: Prepared },
     /// An outgoing connection failed before it was under way.
-    ConnectFailed(ConnId, crate::connect::ConnectError),
+    ConnectFailed(ConnId, crate::client::ConnectError),
     /// The connection is to be cut.
     Cut(ConnId, CloseCause),
+    /// There is more to read that the poller does not know of.
+    Read(ConnId),
     /// A file body has room for its next piece.
     Refill(ConnId),
     /// Bytes that had to wait may be looked at.
@@ -111,6 +114,8 @@ pub struct Core {
     pub(crate) stats: Stats,
     /// Bytes that wait for peers which take no more now, over all connections.
     pub(crate) backlog: usize,
+    /// TLS for outgoing connections that bring no settings of their own, once there was one.
+    pub(crate) client_tls: Option<ClientTls>,
     pub(crate) per_address: HashMap<IpAddr, usize>,
 }
 
@@ -149,7 +154,8 @@ impl Core {
 
     /// Who is at the other end of a connection.
     pub fn peer(&self, id: ConnId) -> Option<Peer> {
-        Some(Peer::new(self.conns.get(id)?.link.peer_addr()?))
+        let link = &self.conns.get(id)?.link;
+        Some(Peer::new(link.peer_addr()?, link.tls_info()))
     }
 
     /// See [`Conn::subprotocol`](crate::Conn::subprotocol).
@@ -255,6 +261,17 @@ impl Core {
         }
     }
 
+    /// TLS that trusts the machine's roots. Reading them takes a while, so it is done once, and only
+    /// if somebody connects that way.
+    pub(crate) fn default_client_tls(&mut self) -> Result<ClientTls, TlsError> {
+        if let Some(tls) = &self.client_tls {
+            return Ok(tls.clone());
+        }
+        let tls = ClientTls::new(ClientTlsOptions::new(Roots::system()))?;
+        self.client_tls = Some(tls.clone());
+        Ok(tls)
+    }
+
     pub(crate) fn config(&self, delivery: Delivery) -> Arc<Config> {
         match delivery {
             Delivery::Whole => Arc::clone(&self.whole),
@@ -354,7 +371,7 @@ impl Core {
                 self.deferred.push(Deferred::Refill(id));
             }
         }
-        if waiting == 0 {
+        if waiting == 0 && !entry.flags.blocked {
             let fate = match &entry.stage {
                 Stage::Http(stage) => stage.machine.fate(),
                 Stage::WebSocket(ws) => ws.fate(),

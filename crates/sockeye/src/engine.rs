@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use sockeye_proto::ws::{Config, Delivery};
 use sockeye_proto::{Limits, Shared};
 
+use crate::client::ConnectOptions;
 use crate::clock::Clock;
-use crate::connect::ConnectOptions;
 use crate::core::{Core, Driver, Stats};
 use crate::error::Error;
 use crate::handle::{Command, Handle, Inbox};
@@ -59,6 +59,8 @@ pub struct Engine {
     pub(crate) expired: Vec<u32>,
     pub(crate) commands: Vec<Command>,
     pub(crate) stopping: Option<Stopping>,
+    /// TLS handshakes that were driven in this turn.
+    pub(crate) handshakes: usize,
     listen_options: ListenOptions,
 }
 
@@ -211,6 +213,7 @@ impl EngineBuilder {
             resolver: Resolver::new(),
             stats: Stats::default(),
             backlog: 0,
+            client_tls: None,
             per_address: Default::default(),
             limits: self.limits,
         };
@@ -228,6 +231,7 @@ impl EngineBuilder {
             expired: Vec::new(),
             commands: Vec::new(),
             stopping: None,
+            handshakes: 0,
             listen_options: self.listen_options,
         })
     }

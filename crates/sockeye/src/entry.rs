@@ -131,7 +131,7 @@ impl Entry {
         }
         Interest {
             readable: self.may_receive() && !self.flags.eof,
-            writable: self.flags.blocked && !self.outbox.is_empty(),
+            writable: self.flags.blocked,
         }
     }
 

@@ -9,6 +9,7 @@ use std::fmt;
 use std::io;
 
 use crate::net::{NetError, ParseBindError};
+use crate::tls::TlsError;
 
 /// Why the engine could not do what its owner asked for.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub enum Error {
         /// What is wrong with it and what would be right.
         problem: String,
     },
+    /// Certificates, keys or roots cannot be used.
+    Tls(TlsError),
     /// It is no address to listen on.
     Bind(ParseBindError),
     /// A setting contradicts another one or is out of range.
@@ -67,6 +70,12 @@ impl From<ParseBindError> for Error {
     }
 }
 
+impl From<TlsError> for Error {
+    fn from(error: TlsError) -> Self {
+        Self::Tls(error)
+    }
+}
+
 impl From<Infallible> for Error {
     fn from(never: Infallible) -> Self {
         match never {}
@@ -78,6 +87,7 @@ impl fmt::Display for Error {
         match self {
             Self::Net(error) => error.fmt(f),
             Self::Bind(error) => error.fmt(f),
+            Self::Tls(error) => error.fmt(f),
             Self::Io { operation, source } => write!(f, "{operation}: {source}"),
             Self::Invalid { what, problem } => write!(f, "{what:?}: {problem}"),
             Self::Config(problem) => write!(f, "configuration: {problem}"),
@@ -94,6 +104,7 @@ impl std::error::Error for Error {
             Self::Io { source, .. } => Some(source),
             Self::Net(error) => Some(error),
             Self::Bind(error) => Some(error),
+            Self::Tls(error) => Some(error),
             _ => None,
         }
     }

@@ -9,8 +9,8 @@ use sockeye_proto::http::Request;
 use sockeye_proto::ws::{Chunk, Prepared};
 use sockeye_proto::{Bytes, Text};
 
+use crate::client::ConnectError;
 use crate::conn::Conn;
-use crate::connect::ConnectError;
 use crate::core::Core;
 use crate::exchange::Exchange;
 use crate::id::ConnId;

@@ -28,9 +28,9 @@
 //! - [`sim`]: tests of a program's own protocols, over a simulated network, in virtual time.
 //! - [`proto`]: the protocol machines without any I/O.
 
+mod client;
 mod clock;
 mod conn;
-mod connect;
 mod core;
 mod engine;
 mod entry;
@@ -53,6 +53,11 @@ mod shutdown;
 mod slab;
 mod stage;
 mod timer;
+#[cfg_attr(
+    not(feature = "tls"),
+    allow(dead_code, reason = "there is no backend to use it")
+)]
+pub mod tls;
 mod topic;
 mod turn;
 mod waker;
@@ -64,8 +69,8 @@ pub use sockeye_proto::http::Request;
 pub use sockeye_proto::ws::{Chunk, Delivery, Kind, Lost, Message, Prepared};
 pub use sockeye_proto::{Bytes, CloseCode, Limits, Misuse, Text, Violation};
 
+pub use self::client::{Backoff, ConnectCause, ConnectError, ConnectOptions, Step};
 pub use self::conn::{Conn, Refusal, Sent};
-pub use self::connect::{ConnectCause, ConnectError, ConnectOptions, Step};
 pub use self::core::{Core, Stats};
 pub use self::engine::{Engine, EngineBuilder, PollerKind};
 pub use self::error::Error;

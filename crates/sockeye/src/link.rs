@@ -10,6 +10,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 use crate::net::socket::Socket;
 use crate::net::{LocalAddr, PeerAddr};
 use crate::poll::{Interest, Token};
+use crate::tls::TlsInfo;
+use crate::tls::link::TlsLink;
+use crate::tls::session::Session;
 
 /// A byte stream that the engine can carry a connection over, besides its own sockets.
 ///
@@ -67,6 +70,7 @@ pub trait Acceptor: fmt::Debug {
 #[derive(Debug)]
 pub(crate) enum Link {
     Socket(Socket),
+    Tls(Box<TlsLink>),
     Other(Box<dyn Transport>),
     /// The stream is gone; the slot waits to be freed at the end of the turn.
     Gone,
@@ -76,6 +80,7 @@ impl Link {
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Socket(socket) => socket.read(buffer),
+            Self::Tls(link) => link.read(buffer),
             Self::Other(transport) => transport.read(buffer),
             Self::Gone => Ok(0),
         }
@@ -84,13 +89,67 @@ impl Link {
     pub(crate) fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
             Self::Socket(socket) => socket.write_vectored(slices),
+            Self::Tls(link) => link.write_vectored(slices),
             Self::Other(transport) => transport.write_vectored(slices),
             Self::Gone => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 
+    /// Writes what a decorator holds back. Returns whether all of it is written.
+    pub(crate) fn flush(&mut self) -> io::Result<bool> {
+        match self {
+            Self::Tls(link) => match link.flush() {
+                Ok(()) => Ok(true),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+                Err(error) => Err(error),
+            },
+            Self::Socket(_) | Self::Other(_) | Self::Gone => Ok(true),
+        }
+    }
+
+    /// Whether a decorator holds something back.
+    pub(crate) fn wants_write(&self) -> bool {
+        matches!(self, Self::Tls(link) if link.wants_write())
+    }
+
+    /// Whether bytes can be read that no readiness of the socket will report.
+    pub(crate) fn has_buffered_input(&self) -> bool {
+        matches!(self, Self::Tls(link) if link.has_plaintext())
+    }
+
+    /// Whether a TLS handshake is under way, which costs more than anything else that is read.
+    pub(crate) fn is_handshaking(&self) -> bool {
+        matches!(self, Self::Tls(link) if link.is_handshaking())
+    }
+
+    /// What a TLS handshake agreed on.
+    pub(crate) fn tls_info(&self) -> Option<TlsInfo> {
+        match self {
+            Self::Tls(link) if !link.is_handshaking() => Some(link.info()),
+            _ => None,
+        }
+    }
+
+    /// Puts a socket behind TLS.
+    pub(crate) fn secure(self, session: Box<dyn Session>) -> Self {
+        match self {
+            Self::Socket(socket) => Self::Tls(Box::new(TlsLink::new(socket, session))),
+            other => other,
+        }
+    }
+
+    /// The socket, for a connection over one.
+    pub(crate) fn socket(&self) -> Option<&Socket> {
+        match self {
+            Self::Socket(socket) => Some(socket),
+            Self::Tls(link) => Some(link.socket()),
+            Self::Other(_) | Self::Gone => None,
+        }
+    }
+
     pub(crate) fn shutdown_write(&mut self) {
         match self {
+            Self::Tls(link) => link.shutdown_write(),
             // The peer may be gone already, which the next read will tell.
             Self::Socket(socket) => drop(socket.shutdown_write()),
             Self::Other(transport) => transport.shutdown_write(),
@@ -101,6 +160,7 @@ impl Link {
     pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Self::Socket(socket) => Some(socket.as_fd()),
+            Self::Tls(link) => Some(link.socket().as_fd()),
             Self::Other(transport) => transport.fd(),
             Self::Gone => None,
         }
@@ -109,6 +169,7 @@ impl Link {
     pub(crate) fn peer_addr(&self) -> Option<PeerAddr> {
         match self {
             Self::Socket(socket) => socket.peer_addr().ok(),
+            Self::Tls(link) => link.socket().peer_addr().ok(),
             Self::Other(transport) => Some(transport.peer_addr()),
             Self::Gone => None,
         }

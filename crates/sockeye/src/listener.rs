@@ -19,6 +19,7 @@ use crate::net::{self, LocalAddr, PeerAddr};
 use crate::poll::{Interest, Registrar, Token};
 use crate::protocol::{Peer, Protocol, ProtocolKey};
 use crate::route::{Routes, Target};
+use crate::tls::ServerTls;
 
 /// Tokens from here up belong to listeners and the waker; slab indices end below.
 const LISTENER_TOKENS: u64 = 1 << 31;
@@ -209,6 +210,7 @@ pub(crate) struct Front {
     pub(crate) routes: Routes,
     pub(crate) origin: OriginPolicy,
     pub(crate) filter: Option<Filter>,
+    pub(crate) tls: Option<ServerTls>,
 }
 
 impl fmt::Debug for Front {
@@ -292,6 +294,13 @@ impl<'e> ListenerMut<'e> {
     /// Asks about each connection before a byte of it is read; `false` closes it at once.
     pub fn filter(mut self, filter: impl FnMut(&Peer) -> bool + 'static) -> Self {
         self.front().filter = Some(Box::new(filter));
+        self
+    }
+
+    /// Speaks TLS on this listener. The settings can be replaced while it runs:
+    /// [`ServerTls::reload`].
+    pub fn tls(mut self, tls: ServerTls) -> Self {
+        self.front().tls = Some(tls);
         self
     }
 

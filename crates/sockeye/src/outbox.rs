@@ -181,7 +181,12 @@ impl Outbox {
         loop {
             if self.is_empty() {
                 self.clear(pool);
-                return Ok(Flushed::Clear);
+                let done = link.flush()?;
+                return Ok(if done {
+                    Flushed::Clear
+                } else {
+                    Flushed::Blocked
+                });
             }
             let mut slices = [IoSlice::new(&[]); SLICES];
             let (count, offered) = self.fill(&mut slices);

@@ -14,12 +14,13 @@ use sockeye_proto::http::Request;
 use sockeye_proto::ws::{Chunk, Delivery, Lost, Message, Prepared};
 use sockeye_proto::{Bytes, CloseCode, Text, Violation};
 
+use crate::client::ConnectError;
 use crate::conn::Conn;
-use crate::connect::ConnectError;
 use crate::core::Core;
 use crate::exchange::Exchange;
 use crate::http::Response;
 use crate::net::PeerAddr;
+use crate::tls::TlsInfo;
 
 /// A protocol: one value that serves all its connections, and a session for each of them.
 ///
@@ -177,15 +178,22 @@ impl<P> fmt::Debug for ProtocolKey<P> {
     }
 }
 
-/// Who is at the other end, as far as it is known before a byte is read.
+/// Who is at the other end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
     addr: PeerAddr,
+    tls: Option<TlsInfo>,
 }
 
 impl Peer {
-    pub(crate) fn new(addr: PeerAddr) -> Self {
-        Self { addr }
+    pub(crate) fn new(addr: PeerAddr, tls: Option<TlsInfo>) -> Self {
+        Self { addr, tls }
+    }
+
+    /// What the TLS handshake agreed on, with the peer's certificates; `None` without TLS, and
+    /// before the handshake is over.
+    pub fn tls(&self) -> Option<&TlsInfo> {
+        self.tls.as_ref()
     }
 
     /// The peer's address.
@@ -329,6 +337,8 @@ pub enum CloseCause {
     Lost(Lost),
     /// The peer took nothing of what waits for it, for too long.
     Stalled,
+    /// The TLS stream ended without the peer's word that it is complete.
+    Truncated,
     /// The peer broke the protocol.
     Violation(Violation),
 }
@@ -372,6 +382,7 @@ impl fmt::Display for CloseInfo {
             CloseCause::Backlog => f.write_str("too much waits for the peer to read it"),
             CloseCause::Io(kind) => write!(f, "connection lost: {kind}"),
             CloseCause::Lost(lost) => write!(f, "connection lost: {lost}"),
+            CloseCause::Truncated => f.write_str("the TLS stream was cut off"),
             CloseCause::Stalled => f.write_str("the peer stopped reading"),
             CloseCause::Violation(violation) => {
                 write!(f, "the peer broke the protocol: {violation}")

@@ -181,6 +181,7 @@ impl Core {
         if let Err(refusal) = self.make_room(id, frame.len(), Kind::Whole) {
             return Sent::Refused(refusal);
         }
+        let now = self.now();
         let Some(Entry {
             stage: Stage::WebSocket(ws),
             outbox,
@@ -193,6 +194,7 @@ impl Core {
         };
         let outcome = ws.may_send();
         if outcome.is_ok() {
+            ws.note_sent(now);
             let droppable = flags.blocked && *overflow == Overflow::DropOldest;
             if frame.len() <= SHARED_MIN_LEN && !droppable && outbox.is_contiguous() {
                 outbox.tail(&mut self.pool).extend_from_slice(frame);

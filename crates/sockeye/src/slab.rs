@@ -189,3 +189,162 @@ impl<T> Slab<T> {
 fn place(index: u32) -> (usize, usize) {
     (index as usize / CHUNK_LEN, index as usize % CHUNK_LEN)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::ptr;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn an_old_id_finds_nothing_and_the_slot_is_used_again() {
+        let mut slab = Slab::new();
+        let first = slab.insert("first");
+        let other = slab.insert("other");
+        assert_eq!(slab.remove(first), Some("first"));
+        assert_eq!(slab.remove(first), None);
+        let second = slab.insert("second");
+        assert_eq!(second.index(), first.index());
+        assert_ne!(second, first);
+        assert_eq!(slab.get(first), None);
+        assert_eq!(slab.get_mut(first), None);
+        assert!(!slab.contains(first) && slab.contains(second));
+        assert_eq!(slab.remove(first), None);
+        assert_eq!(slab.get(second), Some(&"second"));
+        assert_eq!(slab.get(other), Some(&"other"));
+        assert_eq!(slab.get(ConnId::new(u32::MAX, 0)), None);
+    }
+
+    #[test]
+    fn the_last_freed_slot_is_the_first_to_be_used() {
+        let mut slab = Slab::new();
+        let ids: Vec<_> = (0..4).map(|value| slab.insert(value)).collect();
+        slab.remove(ids[1]);
+        slab.remove(ids[3]);
+        assert_eq!(slab.insert(0).index(), 3);
+        assert_eq!(slab.insert(0).index(), 1);
+        assert_eq!(slab.insert(0).index(), 4);
+    }
+
+    #[test]
+    fn generations_wrap() {
+        let mut slab = Slab::new();
+        let id = slab.insert(1);
+        slab.slot_mut(id.index()).unwrap().generation = u32::MAX;
+        let last = slab.id_at(id.index()).unwrap();
+        assert_eq!(last.generation(), u32::MAX);
+        assert_eq!(slab.remove(last), Some(1));
+        let next = slab.insert(2);
+        assert_eq!(next, ConnId::new(id.index(), 0));
+        assert!(!slab.contains(last));
+    }
+
+    #[test]
+    fn values_stay_where_they_are_while_it_grows() {
+        let mut slab = Slab::new();
+        let first = slab.insert(0);
+        let address = ptr::from_ref(slab.get(first).unwrap());
+        for value in 1..=CHUNK_LEN * 5 {
+            slab.insert(value);
+        }
+        assert!(ptr::eq(address, slab.get(first).unwrap()));
+        assert!(
+            slab.chunks
+                .iter()
+                .all(|chunk| chunk.capacity() == CHUNK_LEN)
+        );
+    }
+
+    #[test]
+    fn it_is_full_at_its_limit() {
+        let mut slab = Slab::new();
+        slab.set_max_len(2);
+        let id = slab.insert(());
+        assert!(!slab.is_full());
+        slab.insert(());
+        assert!(slab.is_full());
+        slab.remove(id);
+        assert!(!slab.is_full());
+        slab.set_max_len(0);
+        assert!(slab.is_full());
+    }
+
+    #[test]
+    fn a_loop_may_insert_and_remove() {
+        let mut slab = Slab::new();
+        let ids: Vec<_> = (0..600).map(|value| slab.insert(value)).collect();
+        let mut cursor = None;
+        let mut met = Vec::new();
+        while let Some(id) = slab.next_after(cursor) {
+            cursor = Some(id.index());
+            met.push(id);
+            slab.remove(id);
+            if let Some(after_next) = ids.get(id.index() as usize + 2) {
+                slab.remove(*after_next);
+            }
+        }
+        assert!(slab.is_empty());
+        let expected: Vec<_> = ids
+            .iter()
+            .copied()
+            .filter(|id| id.index() % 4 < 2)
+            .collect();
+        assert_eq!(met, expected);
+        assert_eq!(slab.next_after(None), None);
+        assert_eq!(slab.next_after(Some(u32::MAX)), None);
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Insert(u8),
+        Remove(usize),
+        RemoveOld(usize),
+        Change(usize, u8),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => any::<u8>().prop_map(Step::Insert),
+            2 => any::<usize>().prop_map(Step::Remove),
+            1 => any::<usize>().prop_map(Step::RemoveOld),
+            1 => (any::<usize>(), any::<u8>()).prop_map(|(which, value)| Step::Change(which, value)),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn it_behaves_like_a_map(steps in prop::collection::vec(step(), 0..1500)) {
+            let mut slab = Slab::new();
+            let mut model = BTreeMap::new();
+            let mut old = Vec::new();
+            for step in steps {
+                let live = |which: usize| model.keys().nth(which % model.len().max(1)).copied();
+                match step {
+                    Step::Insert(value) => {
+                        let id = slab.insert(value);
+                        prop_assert!(model.insert(id, value).is_none());
+                        prop_assert!(!old.contains(&id));
+                    }
+                    Step::Remove(which) => if let Some(id) = live(which) {
+                        prop_assert_eq!(slab.remove(id), model.remove(&id));
+                        old.push(id);
+                    }
+                    Step::RemoveOld(which) => if !old.is_empty() {
+                        prop_assert_eq!(slab.remove(old[which % old.len()]), None);
+                    }
+                    Step::Change(which, value) => if let Some(id) = live(which) {
+                        *slab.get_mut(id).unwrap() = value;
+                        model.insert(id, value);
+                    }
+                }
+                prop_assert_eq!(slab.len(), model.len());
+            }
+            let all: Vec<_> = slab.iter().map(|(id, value)| (id, *value)).collect();
+            prop_assert_eq!(all, model.into_iter().collect::<Vec<_>>());
+            prop_assert!(old.iter().all(|id| slab.get(*id).is_none()));
+        }
+    }
+}

@@ -11,6 +11,7 @@
 //!
 //! A callback never runs inside a callback, and a slot is never used again in the turn it died.
 
+use std::io;
 use std::time::Instant;
 
 use sockeye_proto::Cx;
@@ -30,6 +31,7 @@ use crate::net::listener::AcceptFailure;
 use crate::poll::{Interest, Ready};
 use crate::protocol::{CloseCause, CloseInfo, Peer};
 use crate::stage::http::HttpStage;
+use crate::tls::{ServerTls, TlsError};
 
 impl Engine {
     /// Serves what is ready, and everything that is due at `now`. For foreign loops; [`run`] and
@@ -41,6 +43,7 @@ impl Engine {
     /// [`turn`]: Self::turn
     pub fn service(&mut self, ready: &[Ready], now: Instant) {
         self.core.clock.set(now);
+        self.handshakes = 0;
         for report in ready {
             self.dispatch(*report);
         }
@@ -90,6 +93,19 @@ impl Engine {
         if matches!(entry.stage, Stage::Connect(_)) && self.dispatch_connecting(id, report) {
             return;
         }
+        if self
+            .core
+            .conns
+            .get(id)
+            .is_some_and(|entry| entry.link.is_handshaking())
+        {
+            // The cost of a handshake is that of thousands of messages: the rest wait a turn, and
+            // the poller reports them again.
+            if self.handshakes == self.core.limits.tls_handshakes_per_turn {
+                return;
+            }
+            self.handshakes += 1;
+        }
         if report.writable {
             self.core.flush(id);
         }
@@ -105,7 +121,7 @@ impl Engine {
         if !entry.may_receive() || entry.flags.eof {
             if hangup {
                 // Nobody is at the other end any more, and waiting to read would only spin.
-                self.lost(id, CloseCause::Io(std::io::ErrorKind::ConnectionReset));
+                self.lost(id, CloseCause::Io(io::ErrorKind::ConnectionReset));
             }
             return;
         }
@@ -115,15 +131,33 @@ impl Engine {
             Ok(len) => {
                 self.feed(id, &mut buffer[..len]);
                 self.core.flush(id);
+                if self
+                    .core
+                    .conns
+                    .get(id)
+                    .is_some_and(|entry| entry.link.has_buffered_input())
+                {
+                    self.core.deferred.push(Deferred::Read(id));
+                }
             }
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    std::io::ErrorKind::WouldBlock | std::io::ErrorKind::Interrupted
-                ) => {}
-            Err(error) => self.lost(id, CloseCause::Io(error.kind())),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if entry.link.wants_write() {
+                    self.core.flush(id);
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => self.read_failed(id, error),
         }
         self.read_buf = buffer;
+    }
+
+    fn read_failed(&mut self, id: ConnId, error: io::Error) {
+        match TlsError::from_io(error) {
+            Err(error) => self.lost(id, CloseCause::Io(error.kind())),
+            Ok(error) if self.core.is_connecting(id) => self.connecting_tls_failed(id, error),
+            Ok(TlsError::Truncated) => self.lost(id, CloseCause::Truncated),
+            Ok(_) => self.lost(id, CloseCause::Io(io::ErrorKind::InvalidData)),
+        }
     }
 
     /// Hands received bytes to the stage, again after each change of stage. What may not be looked
@@ -179,10 +213,7 @@ impl Engine {
 
     /// Ends a connection that cannot go on: its protocol is told, then it is gone.
     pub(crate) fn lost(&mut self, id: ConnId, cause: CloseCause) {
-        if matches!(
-            self.core.conns.get(id).map(|e| &e.stage),
-            Some(Stage::Connect(_))
-        ) {
+        if self.core.is_connecting(id) {
             return self.connecting_lost(id, cause);
         }
         self.close_session(id, &CloseInfo::unclean(cause));
@@ -232,7 +263,7 @@ impl Engine {
     }
 
     fn admit(&mut self, listener: usize, link: Link, addr: PeerAddr) {
-        let peer = Peer::new(addr);
+        let peer = Peer::new(addr, None);
         let front = &mut self.fronts[listener];
         let address = peer
             .ip()
@@ -245,6 +276,14 @@ impl Engine {
             self.core.stats.refused += 1;
             return;
         }
+        let link = match front.tls.as_ref().map(ServerTls::accept) {
+            None => link,
+            Some(Ok(session)) => link.secure(session),
+            Some(Err(_)) => {
+                self.core.stats.refused += 1;
+                return;
+            }
+        };
         let machine = Server::new(self.core.config(Default::default()), self.core.now());
         let stage = Stage::Http(Box::new(HttpStage::new(machine)));
         // A registrar that refuses has lost this connection only.
@@ -374,6 +413,7 @@ impl Engine {
             }
             Deferred::ConnectFailed(id, error) => self.connect_failed(id, &error),
             Deferred::Cut(id, cause) => self.lost(id, cause),
+            Deferred::Read(id) => self.read(id, false),
             Deferred::Refill(id) => self.refill(id),
             Deferred::Resume(id) => self.feed_stash(id),
             Deferred::Writable(id) => {

@@ -4,8 +4,9 @@
 //! the queue after it has acknowledged. Any number of wakes before an acknowledgement cost one
 //! write.
 //!
-//! Invariant: when `wake` returns, the descriptor is readable or the other side has yet to return
-//! from `acknowledge`, after which it sees everything that was queued before the wake.
+//! Invariant: while `pending` is set, the descriptor is readable, or the thread that set it is about
+//! to write, or the loop is within `acknowledge`. In each case the loop comes to look into the
+//! queue after the wake, and then sees what was queued before it.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -63,5 +64,79 @@ impl Waker {
     /// The descriptor to be registered for reading.
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.shared.descriptor.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::sync::Mutex;
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::poll::{Interest, Poller, Portable, Registrar, Token};
+
+    fn watching(waker: &Waker) -> Portable {
+        let mut poller = Portable::new();
+        poller.add(waker.fd(), Token(1), Interest::READ).unwrap();
+        poller
+    }
+
+    fn is_ready(poller: &mut Portable, timeout: Duration) -> bool {
+        let mut ready = Vec::new();
+        poller.wait(&mut ready, Some(timeout)).unwrap();
+        !ready.is_empty()
+    }
+
+    #[test]
+    fn many_wakes_are_one_until_acknowledged() {
+        let waker = Waker::new().unwrap();
+        let mut poller = watching(&waker);
+        assert!(!is_ready(&mut poller, Duration::ZERO));
+        for _ in 0..3 {
+            waker.clone().wake();
+        }
+        assert!(is_ready(&mut poller, Duration::ZERO));
+        let mut count = [0; 8];
+        rustix::io::read(waker.fd(), &mut count).unwrap();
+        assert_eq!(u64::from_ne_bytes(count), 1, "one write for three wakes");
+        waker.acknowledge();
+        assert!(!is_ready(&mut poller, Duration::ZERO));
+        waker.wake();
+        assert!(is_ready(&mut poller, Duration::ZERO));
+        waker.acknowledge();
+        waker.acknowledge();
+        assert!(!is_ready(&mut poller, Duration::ZERO));
+    }
+
+    #[test]
+    fn no_wake_is_lost_between_threads() {
+        const PRODUCERS: u32 = 4;
+        const MESSAGES: u32 = 20_000;
+        let waker = Waker::new().unwrap();
+        let queue = Mutex::new(VecDeque::new());
+        let mut poller = watching(&waker);
+        thread::scope(|scope| {
+            for _ in 0..PRODUCERS {
+                scope.spawn(|| {
+                    for message in 0..MESSAGES {
+                        queue.lock().unwrap().push_back(message);
+                        waker.wake();
+                    }
+                });
+            }
+            let mut received = 0;
+            while received < PRODUCERS * MESSAGES {
+                assert!(
+                    is_ready(&mut poller, Duration::from_secs(20)),
+                    "slept over a message"
+                );
+                waker.acknowledge();
+                while queue.lock().unwrap().pop_front().is_some() {
+                    received += 1;
+                }
+            }
+        });
     }
 }

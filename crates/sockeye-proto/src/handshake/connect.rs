@@ -10,14 +10,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use ::http::{HeaderMap, HeaderName, StatusCode, header};
+use ::http::{HeaderMap, StatusCode, header};
 
 use super::error::{HandshakeError, Refusal};
 use super::key::{AcceptKey, accept_key, encode_key};
 use crate::Cx;
 use crate::http::{
-    BodyReader, Misuse, Piece, Reply, ReplyBody, Scanner, Version, elements, is_authority,
-    is_token, take_front, write_field,
+    BodyReader, Misuse, Piece, Reply, ReplyBody, Scanner, Version, is_authority, is_token,
+    take_front, write_field,
 };
 use crate::ws::Config;
 
@@ -109,28 +109,31 @@ impl Connect {
         input: &mut &mut [u8],
         _cx: &mut Cx<'_>,
     ) -> Result<Option<Answer>, HandshakeError> {
-        loop {
-            match &mut self.state {
-                State::Head(_) => {
-                    let Some(reply) = self.receive_head(input)? else {
-                        return Ok(None);
-                    };
-                    if reply.status == StatusCode::SWITCHING_PROTOCOLS {
-                        self.state = State::Done;
-                        return self.judge(reply).map(Some);
-                    }
-                    if reply.status.is_informational() {
-                        continue;
-                    }
-                    self.begin_refusal(reply)?;
-                }
-                State::Refusal(..) => {
-                    self.receive_refusal(input)?;
-                    return Ok(None);
-                }
-                State::Done => return Ok(None),
+        let result = self.advance(input);
+        if !matches!(result, Ok(None)) {
+            self.state = State::Done;
+            self.partial = Vec::new();
+            self.deadline = None;
+        }
+        result
+    }
+
+    fn advance(&mut self, input: &mut &mut [u8]) -> Result<Option<Answer>, HandshakeError> {
+        while let State::Head(_) = self.state {
+            let Some(reply) = self.receive_head(input)? else {
+                return Ok(None);
+            };
+            if reply.status == StatusCode::SWITCHING_PROTOCOLS {
+                return self.judge(reply).map(Some);
+            }
+            // RFC 9110 §15.2: any number of interim answers may come before the final one. They
+            // share the limits of one head.
+            if !reply.status.is_informational() {
+                self.begin_refusal(reply)?;
             }
         }
+        self.receive_refusal(input)?;
+        Ok(None)
     }
 
     fn receive_head(&mut self, input: &mut &mut [u8]) -> Result<Option<Reply>, HandshakeError> {
@@ -154,7 +157,6 @@ impl Connect {
             Reply::from_head(&std::mem::take(&mut self.partial), &scanner)
         };
         let reply = reply.map_err(HandshakeError::Malformed)?;
-        // Interim answers are skipped, but they all share the limits of one head.
         self.state = State::Head(scanner.again());
         Ok(Some(reply))
     }
@@ -164,40 +166,30 @@ impl Connect {
         if reply.version < Version::Http11 {
             return Err(HandshakeError::AnswerVersion);
         }
-        let one_of = |name: &HeaderName, token: &str| {
-            reply
-                .values(name)
-                .flat_map(elements)
-                .any(|element| element.eq_ignore_ascii_case(token.as_bytes()))
-        };
-        if !one_of(&header::UPGRADE, "websocket")
-            || reply.values(&header::UPGRADE).flat_map(elements).count() != 1
-        {
+        let upgrades: Vec<&[u8]> = reply.elements(&header::UPGRADE).collect();
+        if !matches!(upgrades[..], [one] if one.eq_ignore_ascii_case(b"websocket")) {
             return Err(HandshakeError::AnswerUpgrade);
         }
-        if !one_of(&header::CONNECTION, "upgrade") {
+        let mut options = reply.elements(&header::CONNECTION);
+        if !options.any(|option| option.eq_ignore_ascii_case(b"upgrade")) {
             return Err(HandshakeError::AnswerConnection);
         }
-        match reply
-            .values(&header::SEC_WEBSOCKET_ACCEPT)
-            .collect::<Vec<_>>()[..]
-        {
+        drop(options);
+        let accepts: Vec<&[u8]> = reply.values(&header::SEC_WEBSOCKET_ACCEPT).collect();
+        match accepts[..] {
             [] => return Err(HandshakeError::AcceptMissing),
             [accept] if accept == self.accept_key => {}
             _ => return Err(HandshakeError::AcceptWrong),
         }
         if reply
-            .values(&header::SEC_WEBSOCKET_EXTENSIONS)
-            .flat_map(elements)
+            .elements(&header::SEC_WEBSOCKET_EXTENSIONS)
             .next()
             .is_some()
         {
             return Err(HandshakeError::AnswerExtension);
         }
-        let subprotocol = match reply
-            .values(&header::SEC_WEBSOCKET_PROTOCOL)
-            .collect::<Vec<_>>()[..]
-        {
+        let subprotocols: Vec<&[u8]> = reply.values(&header::SEC_WEBSOCKET_PROTOCOL).collect();
+        let subprotocol = match subprotocols[..] {
             [] => None,
             [chosen] => Some(
                 self.subprotocols
@@ -215,21 +207,21 @@ impl Connect {
     }
 
     fn begin_refusal(&mut self, reply: Reply) -> Result<(), HandshakeError> {
-        let mut refusal = Box::new(Refusal {
+        let reader = match reply.body {
+            ReplyBody::None => Some(BodyReader::Known(0)),
+            ReplyBody::Known(len) => Some(BodyReader::Known(len)),
+            ReplyBody::Chunked => Some(BodyReader::chunked(u64::MAX)),
+            ReplyBody::UntilClose => Some(BodyReader::UntilClose),
+            ReplyBody::Unclear => None,
+        };
+        let refusal = Box::new(Refusal {
             status: reply.status,
             headers: reply.headers,
             body: Vec::new(),
-            truncated: false,
+            truncated: reader.is_none(),
         });
-        let reader = match reply.body {
-            ReplyBody::None => BodyReader::Known(0),
-            ReplyBody::Known(len) => BodyReader::Known(len),
-            ReplyBody::Chunked => BodyReader::chunked(u64::MAX),
-            ReplyBody::UntilClose => BodyReader::UntilClose,
-            ReplyBody::Unclear => {
-                refusal.truncated = true;
-                return Err(self.refused(refusal));
-            }
+        let Some(reader) = reader else {
+            return Err(HandshakeError::Refused(refusal));
         };
         self.state = State::Refusal(reader, refusal);
         Ok(())
@@ -240,35 +232,29 @@ impl Connect {
         let State::Refusal(reader, refusal) = &mut self.state else {
             return Ok(());
         };
-        loop {
-            let room = limits.refusal_body_len - refusal.body.len();
+        let truncated = loop {
+            let room = limits.refusal_body_len.saturating_sub(refusal.body.len());
             match reader.read(input, limits) {
                 Ok(Piece::More) => return Ok(()),
                 Ok(Piece::Data(data)) => {
                     refusal
                         .body
                         .extend_from_slice(data.get(..room).unwrap_or(data));
-                    if data.len() <= room {
-                        continue;
+                    if data.len() > room {
+                        break true;
                     }
-                    refusal.truncated = true;
                 }
-                Ok(Piece::End) => {}
-                Err(_) => refusal.truncated = true,
+                Ok(Piece::End) => break false,
+                Err(_) => break true,
             }
-            let refusal = refusal.clone();
-            return Err(self.refused(refusal));
-        }
-    }
-
-    fn refused(&mut self, refusal: Box<Refusal>) -> HandshakeError {
-        self.state = State::Done;
-        HandshakeError::Refused(refusal)
+        };
+        Err(self.give_up(HandshakeError::EndOfStream, truncated))
     }
 
     /// The server will send no more: always the end of the handshake.
     pub fn receive_eof(&mut self) -> HandshakeError {
-        self.give_up(HandshakeError::EndOfStream)
+        let complete = matches!(self.state, State::Refusal(BodyReader::UntilClose, _));
+        self.give_up(HandshakeError::EndOfStream, !complete)
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called.
@@ -278,19 +264,18 @@ impl Connect {
 
     /// To be called when the deadline has passed; before that it does nothing.
     pub fn handle_timeout(&mut self, now: Instant) -> Option<HandshakeError> {
-        self.deadline
-            .is_some_and(|deadline| deadline <= now)
-            .then(|| self.give_up(HandshakeError::TimedOut))
+        if self.deadline.is_none_or(|deadline| now < deadline) {
+            return None;
+        }
+        Some(self.give_up(HandshakeError::TimedOut, true))
     }
 
-    /// No more will come: a refusal whose body is incomplete is still a refusal.
-    fn give_up(&mut self, reason: HandshakeError) -> HandshakeError {
+    /// The end of the handshake. A refusal whose body is incomplete is still a refusal.
+    fn give_up(&mut self, reason: HandshakeError, truncated: bool) -> HandshakeError {
+        self.deadline = None;
         match std::mem::replace(&mut self.state, State::Done) {
-            State::Refusal(reader, mut refusal) => {
-                refusal.truncated = !matches!(
-                    (reader, &reason),
-                    (BodyReader::UntilClose, HandshakeError::EndOfStream)
-                );
+            State::Refusal(_, mut refusal) => {
+                refusal.truncated = truncated;
                 HandshakeError::Refused(refusal)
             }
             State::Head(_) | State::Done => reason,

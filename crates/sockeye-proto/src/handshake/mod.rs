@@ -7,6 +7,8 @@
 //! Invariants: nothing is agreed on that was not offered; no byte behind a head is taken, so
 //! frames that are glued to a handshake stay in the caller's input.
 
+#![warn(clippy::indexing_slicing)]
+
 mod accept;
 mod connect;
 mod error;

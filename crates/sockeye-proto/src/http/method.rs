@@ -5,7 +5,7 @@
 
 /// The methods of IANA's registry (RFC 9110 §16.1.1), but not CONNECT: this is no proxy, and a
 /// 2xx to it would turn the connection into a tunnel. And not PRI, which is no method.
-const IMPLEMENTED: [&str; 38] = [
+const IMPLEMENTED: [&str; 37] = [
     "ACL",
     "BASELINE-CONTROL",
     "BIND",
@@ -32,7 +32,6 @@ const IMPLEMENTED: [&str; 38] = [
     "PROPFIND",
     "PROPPATCH",
     "PUT",
-    "QUERY",
     "REBIND",
     "REPORT",
     "SEARCH",

@@ -9,6 +9,9 @@
 //! for every length); after the first doubt about where a request ends nothing more of that
 //! connection is run; results do not depend on how the bytes were cut into reads.
 
+#![warn(clippy::indexing_slicing)]
+
+mod answer;
 mod body;
 mod error;
 mod method;
@@ -31,4 +34,4 @@ pub(crate) use reply::{Reply, ReplyBody};
 pub(crate) use response::write_field;
 pub(crate) use scan::Scanner;
 pub(crate) use target::{is_authority, split_authority};
-pub(crate) use token::{elements, is_token};
+pub(crate) use token::is_token;

@@ -10,6 +10,7 @@ use super::body::{content_length, is_chunked};
 use super::error::HttpError;
 use super::request::Version;
 use super::scan::Scanner;
+use super::token::elements;
 
 /// How the body of a response is framed (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +65,11 @@ impl Reply {
     /// The values of all headers of this name.
     pub(crate) fn values(&self, name: &HeaderName) -> impl Iterator<Item = &[u8]> {
         self.headers.get_all(name).iter().map(HeaderValue::as_bytes)
+    }
+
+    /// The elements of the list that these headers make together.
+    pub(crate) fn elements(&self, name: &HeaderName) -> impl Iterator<Item = &[u8]> {
+        self.values(name).flat_map(elements)
     }
 }
 

@@ -122,7 +122,11 @@ impl<'b> Request<'b> {
     /// From a whole head that `scanner` went over.
     pub(crate) fn from_head(head: Bytes<'b>, scanner: &Scanner) -> Result<Self, HttpError> {
         let bytes: &[u8] = &head;
-        let lead = if bytes.starts_with(b"\r\n") { 2 } else { 0 };
+        // The scanner let one empty line pass, of which a part may not have been kept.
+        let lead = bytes
+            .iter()
+            .take_while(|byte| matches!(byte, b'\r' | b'\n'))
+            .count();
         let line_end = bytes
             .get(lead..)
             .and_then(|rest| rest.iter().position(|&byte| byte == b'\r'))

@@ -42,6 +42,8 @@ pub(crate) struct Scanner {
     /// Bytes of the current method, target or version.
     part_len: u32,
     fields: u32,
+    /// Whether the method, as far as it was seen, is the beginning of HEAD.
+    head_method: bool,
 }
 
 impl Scanner {
@@ -66,6 +68,7 @@ impl Scanner {
             len: 0,
             part_len: 0,
             fields: 0,
+            head_method: false,
         }
     }
 
@@ -80,6 +83,12 @@ impl Scanner {
     /// Whether a byte that is not part of a leading empty line was seen.
     pub(crate) fn is_started(&self) -> bool {
         !matches!(self.state, State::Lead | State::LeadLf | State::First)
+    }
+
+    /// Whether the method was read and is HEAD: the answer has no body then, even if the rest of
+    /// the head is broken.
+    pub(crate) fn is_head_request(&self) -> bool {
+        self.head_method && !matches!(self.state, State::Method)
     }
 
     /// How many header lines there are.
@@ -137,11 +146,18 @@ impl Scanner {
 
             (State::Lead, b'\r') => State::LeadLf,
             (State::LeadLf, b'\n') => State::First,
-            (State::Lead | State::First, byte) if is_tchar(byte) => self.part(State::Method, 1),
+            (State::Lead | State::First, byte) if is_tchar(byte) => {
+                self.head_method = byte == b'H';
+                self.part(State::Method, 1)
+            }
             (State::Lead | State::LeadLf | State::First, _) => return Err(HttpError::RequestLine),
 
-            (State::Method, b' ') => self.part(State::Target, 0),
+            (State::Method, b' ') => {
+                self.head_method &= self.part_len == 4;
+                self.part(State::Target, 0)
+            }
             (State::Method, byte) if is_tchar(byte) => {
+                self.head_method &= b"HEAD".get(self.part_len as usize) == Some(&byte);
                 self.part_len += 1;
                 if self.part_len > METHOD_LEN {
                     return Err(HttpError::Method);
@@ -163,7 +179,7 @@ impl Scanner {
             }
             (State::Target, _) => return Err(HttpError::Target),
 
-            (State::Version, b'\r') => State::LineLf,
+            (State::Version, b'\r') if self.part_len == VERSION_LEN => State::LineLf,
             (State::Version, b'\n') => return Err(HttpError::BareLf),
             (State::Version, b'!'..=b'~') if self.part_len < VERSION_LEN => {
                 self.part_len += 1;

@@ -20,21 +20,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ::http::StatusCode;
-use ::http::header::{self, HeaderValue};
-
 use super::body::{BodyLength, BodyReader, Piece, take_front};
-use super::error::{HttpError, Misuse};
+use super::error::HttpError;
 use super::request::{Request, Version};
-use super::response::{BodyPlan, ResponseHead, write_decimal, write_field, write_status};
 use super::scan::Scanner;
-use super::token::elements;
 use crate::ws::{Config, Fate};
 use crate::{Bytes, Cx, Limits};
-
-/// A wanted body must come at 500 bytes a second on the whole, as Apache's `mod_reqtimeout` has
-/// it: slower is no client but an attack.
-const TIME_PER_BODY_BYTE: Duration = Duration::from_millis(2);
 
 /// What arrived.
 #[derive(Debug)]
@@ -59,7 +50,7 @@ pub enum Timeout {
     Head,
     /// A wanted body came only in part: answer 408, if no answer has begun.
     Body,
-    /// The peer did not go away after our last answer, or sent an unwanted body for too long.
+    /// The peer did not go away after our last answer, or did not end an unwanted body.
     Linger,
 }
 
@@ -89,7 +80,7 @@ impl Error for Timeout {}
 
 /// What is read now.
 #[derive(Debug)]
-enum Intake {
+pub(super) enum Intake {
     Head(Scanner),
     Body(BodyReader, Want),
     /// The body is read; `end_due` if its reader has not been told yet.
@@ -101,7 +92,7 @@ enum Intake {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Want {
+pub(super) enum Want {
     /// Read past; so many bytes, framing included, were dropped so far.
     No {
         dropped: u64,
@@ -113,7 +104,7 @@ enum Want {
 
 /// How far the answer is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Answer {
+pub(super) enum Answer {
     /// There is nothing to answer.
     None,
     Due,
@@ -138,23 +129,23 @@ enum Answer {
 /// the machine: it took no byte behind the head, so what is left of the input are frames.
 #[derive(Debug)]
 pub struct Server {
-    config: Arc<Config>,
-    intake: Intake,
+    pub(super) config: Arc<Config>,
+    pub(super) intake: Intake,
     /// A head that was split over reads, as far as it came.
-    partial: Vec<u8>,
-    answer: Answer,
-    deadline: Option<Instant>,
-    version: Version,
+    pub(super) partial: Vec<u8>,
+    pub(super) answer: Answer,
+    pub(super) deadline: Option<Instant>,
+    pub(super) version: Version,
     /// The connection ends after the current answer.
-    closing: bool,
-    fate: Fate,
-    head_request: bool,
+    pub(super) closing: bool,
+    pub(super) fate: Fate,
+    pub(super) head_request: bool,
     /// `100 Continue` is waited for.
-    expects_continue: bool,
+    pub(super) expects_continue: bool,
     /// The peer sends no more.
-    ended: bool,
+    pub(super) ended: bool,
     /// No request yet: the deadline of the first head counts from the connection's start.
-    first: bool,
+    pub(super) first: bool,
 }
 
 impl Server {
@@ -176,7 +167,7 @@ impl Server {
         }
     }
 
-    fn limits(&self) -> &Limits {
+    pub(super) fn limits(&self) -> &Limits {
         &self.config.limits
     }
 
@@ -235,18 +226,17 @@ impl Server {
                 if !started && scanner.is_started() && !self.first {
                     self.deadline = cx.now.checked_add(self.config.limits.handshake_timeout);
                 }
-                self.partial
-                    .extend_from_slice(take_front(input, usize::MAX));
+                let front = take_front(input, usize::MAX);
+                // An empty line before the head is not worth a buffer.
+                if scanner.is_started() {
+                    self.partial.extend_from_slice(front);
+                }
                 return Ok(None);
             }
-            Err(error) => {
-                self.head_request = is_head(&self.partial, input);
-                return Err(error);
-            }
+            Err(error) => return Err(error),
         };
         let scanner = *scanner;
         let head = take_front(input, len);
-        self.head_request = is_head(&self.partial, head);
         let head = if self.partial.is_empty() {
             Bytes::Borrowed(head)
         } else {
@@ -265,6 +255,7 @@ impl Server {
     fn begin(&mut self, request: &Request<'_>, now: Instant) {
         self.first = false;
         self.answer = Answer::Due;
+        self.head_request = request.method() == "HEAD";
         self.version = request.version();
         self.expects_continue = request.expects_continue();
         // RFC 9112 §9.3. An upgrade that is refused ends the connection too, for frames may
@@ -301,7 +292,15 @@ impl Server {
                 return Err(HttpError::BodyTooLong);
             }
             let before = input.len();
-            let piece = reader.read(input, limits)?;
+            let piece = match reader.read(input, limits) {
+                // The answer is on its way, and nobody wanted the body.
+                Err(_) if *want != Want::Yes && self.answer != Answer::Due => {
+                    self.give_up_reading(cx.now);
+                    take_front(input, usize::MAX);
+                    return Ok(None);
+                }
+                read => read?,
+            };
             let taken = (before - input.len()) as u64;
             if let Want::No { dropped } = want {
                 *dropped = dropped.saturating_add(taken);
@@ -335,11 +334,13 @@ impl Server {
 
     /// A body that keeps coming may take longer, but never stand still for long.
     fn credit(&mut self, len: usize, now: Instant) {
-        let credit = TIME_PER_BODY_BYTE.saturating_mul(u32::try_from(len).unwrap_or(u32::MAX));
+        let limits = &self.config.limits;
+        let millis = (len as u64).saturating_mul(1000) / u64::from(limits.request_body_rate.max(1));
+        let credit = Duration::from_millis(millis);
         let later = self
             .deadline
             .and_then(|deadline| deadline.checked_add(credit));
-        let latest = now.checked_add(self.limits().handshake_timeout);
+        let latest = now.checked_add(limits.request_body_timeout);
         self.deadline = match (later, latest) {
             (Some(later), Some(latest)) => Some(later.min(latest)),
             (later, latest) => later.or(latest),
@@ -350,7 +351,9 @@ impl Server {
     /// `100 Continue` if the client waits for it. A longer body makes the next
     /// [`receive`](Self::receive) fail with 413. Without this call, or with it after the body
     /// began to be dropped, the body is read past, within `Limits::unwanted_body_len` and
-    /// `unwanted_body_timeout`; beyond them the connection ends with the answer.
+    /// `unwanted_body_timeout`; beyond them the connection ends with the answer. A wanted body has
+    /// `Limits::request_body_timeout`, and longer as long as it keeps to
+    /// `Limits::request_body_rate`.
     ///
     /// A request without a body gives [`Event::End`] at once.
     pub fn want_body(&mut self, max_len: u64, cx: &mut Cx<'_>) {
@@ -371,201 +374,10 @@ impl Server {
                         .extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
                 }
                 self.expects_continue = false;
-                self.deadline = cx.now.checked_add(self.limits().handshake_timeout);
+                self.deadline = cx.now.checked_add(self.limits().request_body_timeout);
             }
             Intake::Head(_) | Intake::Body(..) | Intake::Discard => {}
         }
-    }
-
-    /// Writes the head of the answer, with Content-Length or Transfer-Encoding and Connection as
-    /// needed. To HEAD, and with 204 or 304, there is never a body, whatever is planned and sent.
-    /// A status 1xx is written at once, the answer is still due after it.
-    ///
-    /// # Errors
-    /// [`Misuse::NoRequest`], [`Misuse::HeadWritten`], [`Misuse::SwitchingProtocols`]; nothing
-    /// is written then.
-    pub fn respond(
-        &mut self,
-        head: &ResponseHead,
-        body: BodyPlan,
-        cx: &mut Cx<'_>,
-    ) -> Result<(), Misuse> {
-        match self.answer {
-            Answer::Due => {}
-            Answer::None => return Err(Misuse::NoRequest),
-            _ => return Err(Misuse::HeadWritten),
-        }
-        if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            return Err(Misuse::SwitchingProtocols);
-        }
-        if head.status.is_informational() {
-            // RFC 9110 §15.2: not to be sent to an HTTP/1.0 client.
-            if self.version == Version::Http11 {
-                write_status(head.status, cx.output);
-                self.write_headers(head, cx.output);
-                cx.output.extend_from_slice(b"\r\n");
-            }
-            return Ok(());
-        }
-        self.decide_closing(head);
-        write_status(head.status, cx.output);
-        self.write_headers(head, cx.output);
-        self.answer = self.write_framing(head.status, body, cx.output);
-        self.write_connection(head, cx.output);
-        cx.output.extend_from_slice(b"\r\n");
-        Ok(())
-    }
-
-    fn decide_closing(&mut self, head: &ResponseHead) {
-        let asked = connection_options(head).any(|option| option.eq_ignore_ascii_case(b"close"));
-        // RFC 9110 §10.1.1: a client whose expectation was not met may send the body or not, so
-        // nobody knows what comes next.
-        let unread = match &self.intake {
-            Intake::Body(BodyReader::Known(len), Want::No { dropped }) => {
-                dropped.saturating_add(*len) > self.limits().unwanted_body_len
-                    || self.expects_continue
-            }
-            Intake::Body(_, Want::No { .. }) => self.expects_continue,
-            Intake::Body(_, Want::TooLong) | Intake::Discard => true,
-            Intake::Body(_, Want::Yes) | Intake::Rest { .. } | Intake::Head(_) => false,
-        };
-        self.closing |= asked || unread;
-    }
-
-    /// All headers but those that this machine decides on.
-    fn write_headers(&self, head: &ResponseHead, output: &mut Vec<u8>) {
-        let ours = [
-            header::CONNECTION,
-            header::CONTENT_LENGTH,
-            header::TRANSFER_ENCODING,
-        ];
-        for (name, value) in &head.headers {
-            if !ours.contains(name) {
-                write_field(name, value.as_bytes(), output);
-            }
-        }
-    }
-
-    fn write_framing(&mut self, status: StatusCode, body: BodyPlan, out: &mut Vec<u8>) -> Answer {
-        if matches!(status.as_u16(), 204 | 304) {
-            return Answer::Bodyless;
-        }
-        let answer = match body {
-            BodyPlan::None => Answer::Known(0),
-            BodyPlan::Known(len) => Answer::Known(len),
-            BodyPlan::Stream if self.version == Version::Http11 => Answer::Chunked,
-            BodyPlan::Stream => Answer::UntilClose,
-        };
-        if let Answer::Known(len) = answer {
-            out.extend_from_slice(b"Content-Length: ");
-            write_decimal(len, out);
-            out.extend_from_slice(b"\r\n");
-        }
-        if self.head_request {
-            return Answer::Bodyless;
-        }
-        match answer {
-            Answer::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
-            Answer::UntilClose => self.closing = true,
-            _ => {}
-        }
-        answer
-    }
-
-    /// RFC 9112 §9.3 and §9.6, beside what the caller says of its own.
-    fn write_connection(&self, head: &ResponseHead, output: &mut Vec<u8>) {
-        let ours: Option<&[u8]> = match (self.closing, self.version) {
-            (true, _) => Some(b"close"),
-            (false, Version::Http10) => Some(b"keep-alive"),
-            (false, Version::Http11) => None,
-        };
-        let theirs = connection_options(head).filter(|option| {
-            !option.eq_ignore_ascii_case(b"close") && !option.eq_ignore_ascii_case(b"keep-alive")
-        });
-        let mut lead: &[u8] = b"Connection: ";
-        for option in theirs.chain(ours) {
-            output.extend_from_slice(lead);
-            output.extend_from_slice(option);
-            lead = b", ";
-        }
-        if lead == b", " {
-            output.extend_from_slice(b"\r\n");
-        }
-    }
-
-    /// Writes the next bytes of the answer's body. For an answer that has no body (to HEAD, 204,
-    /// 304) they are dropped, so that a caller need not know.
-    ///
-    /// # Errors
-    /// [`Misuse::BodyTooLong`] beyond what was announced, [`Misuse::NoHead`] before
-    /// [`respond`](Self::respond); nothing is written then.
-    pub fn send_body(&mut self, data: &[u8], cx: &mut Cx<'_>) -> Result<(), Misuse> {
-        match &mut self.answer {
-            Answer::None => return Err(Misuse::NoRequest),
-            Answer::Due => return Err(Misuse::NoHead),
-            Answer::Known(left) => {
-                *left = left
-                    .checked_sub(data.len() as u64)
-                    .ok_or(Misuse::BodyTooLong)?;
-                cx.output.extend_from_slice(data);
-            }
-            // An empty chunk would be the last one.
-            Answer::Chunked if data.is_empty() => {}
-            Answer::Chunked => {
-                write_chunk_size(data.len(), cx.output);
-                cx.output.extend_from_slice(data);
-                cx.output.extend_from_slice(b"\r\n");
-            }
-            Answer::UntilClose => cx.output.extend_from_slice(data),
-            Answer::Bodyless => {}
-        }
-        Ok(())
-    }
-
-    /// Ends the answer. Then the next request may be read: call [`receive`](Self::receive) with
-    /// what is left of the input.
-    ///
-    /// # Errors
-    /// [`Misuse::BodyTooShort`]: less was sent than announced, so the connection ends;
-    /// [`Misuse::NoHead`] before [`respond`](Self::respond).
-    pub fn finish(&mut self, cx: &mut Cx<'_>) -> Result<(), Misuse> {
-        match self.answer {
-            Answer::None => return Err(Misuse::NoRequest),
-            Answer::Due => return Err(Misuse::NoHead),
-            Answer::Known(1..) => {
-                self.abort();
-                return Err(Misuse::BodyTooShort);
-            }
-            Answer::Chunked => cx.output.extend_from_slice(b"0\r\n\r\n"),
-            Answer::Known(0) | Answer::UntilClose | Answer::Bodyless => {}
-        }
-        self.answer = Answer::None;
-        if self.closing {
-            self.linger(cx.now);
-            return Ok(());
-        }
-        let limits = &self.config.limits;
-        match &mut self.intake {
-            Intake::Rest { .. } => self.next_request(cx.now),
-            Intake::Body(reader, want) => {
-                if *want == Want::Yes {
-                    *want = Want::No { dropped: 0 };
-                    if let BodyReader::Chunked(chunks) = reader {
-                        chunks.set_allowance(u64::MAX);
-                    }
-                    self.deadline = cx.now.checked_add(limits.unwanted_body_timeout);
-                }
-                let too_long = match reader {
-                    BodyReader::Known(len) => *len > limits.unwanted_body_len,
-                    BodyReader::Chunked(_) | BodyReader::UntilClose => false,
-                };
-                if too_long || *want == Want::TooLong {
-                    self.linger(cx.now);
-                }
-            }
-            Intake::Head(_) | Intake::Discard => self.linger(cx.now),
-        }
-        Ok(())
     }
 
     /// Gives the connection up in the middle of an answer: the peer must not take what it has
@@ -601,7 +413,6 @@ impl Server {
             Intake::Rest { .. } | Intake::Discard => false,
         };
         if cut {
-            self.head_request |= is_head(&self.partial, &[]);
             self.fail(cx.now);
             return Err(HttpError::EndOfStream);
         }
@@ -633,17 +444,28 @@ impl Server {
     }
 
     /// To be called when the deadline has passed; before that it does nothing. What it returns
-    /// with an [error](Timeout::error) is answered as an error of [`receive`](Self::receive).
+    /// with an [error](Timeout::error) is answered as an error of [`receive`](Self::receive); then
+    /// it is for [`fate`](Self::fate) to say what becomes of the connection.
+    ///
+    /// While output waits for the peer ([`Cx::blocked`]), nothing that it sends may be read, so
+    /// the deadline starts anew, and the owner's write timeout is what watches the peer.
     pub fn handle_timeout(&mut self, cx: &mut Cx<'_>) -> Option<Timeout> {
         if self.deadline.is_none_or(|deadline| cx.now < deadline) {
+            return None;
+        }
+        if cx.blocked {
+            self.deadline = cx.now.checked_add(self.patience());
             return None;
         }
         self.deadline = None;
         match &self.intake {
             Intake::Head(scanner) if scanner.is_started() => {
-                self.head_request = is_head(&self.partial, &[]);
                 self.fail(cx.now);
                 Some(Timeout::Head)
+            }
+            Intake::Head(_) => {
+                self.abort();
+                Some(Timeout::Idle)
             }
             Intake::Body(_, Want::Yes) => {
                 self.fail(cx.now);
@@ -652,15 +474,24 @@ impl Server {
             // The answer comes first; then the connection ends.
             Intake::Body(..) if self.answer != Answer::None => {
                 self.give_up_reading(cx.now);
-                Some(Timeout::Linger)
-            }
-            Intake::Head(_) => {
-                self.abort();
-                Some(Timeout::Idle)
+                None
             }
             Intake::Body(..) | Intake::Rest { .. } | Intake::Discard => {
                 self.abort();
                 Some(Timeout::Linger)
+            }
+        }
+    }
+
+    /// How long the present state waits for the peer.
+    fn patience(&self) -> Duration {
+        let limits = self.limits();
+        match &self.intake {
+            Intake::Head(scanner) if scanner.is_started() => limits.handshake_timeout,
+            Intake::Head(_) => limits.keep_alive_timeout,
+            Intake::Body(_, Want::Yes) => limits.request_body_timeout,
+            Intake::Body(..) | Intake::Rest { .. } | Intake::Discard => {
+                limits.unwanted_body_timeout
             }
         }
     }
@@ -674,17 +505,22 @@ impl Server {
     fn fail(&mut self, now: Instant) {
         self.partial = Vec::new();
         self.closing = true;
-        let in_head = matches!(self.intake, Intake::Head(_));
+        let in_head = if let Intake::Head(scanner) = &self.intake {
+            self.head_request = scanner.is_head_request();
+            true
+        } else {
+            false
+        };
         self.intake = Intake::Discard;
-        self.deadline = None;
+        // Should the owner never answer, the connection ends all the same.
+        self.deadline = now.checked_add(self.patience());
         match self.answer {
             Answer::None if in_head => {
                 self.answer = Answer::Due;
                 self.version = Version::Http11;
             }
             Answer::Due => {}
-            // All was answered; only the rest of its body was bad.
-            Answer::None => self.linger(now),
+            // What it has of the answer must not look like the whole.
             _ => self.abort(),
         }
     }
@@ -701,7 +537,7 @@ impl Server {
 
     /// The last answer is written. A close while bytes arrive would reset the connection before
     /// the peer has read it (RFC 9112 §9.6), so half-close and wait for the peer's end.
-    fn linger(&mut self, now: Instant) {
+    pub(super) fn linger(&mut self, now: Instant) {
         if self.ended {
             return self.abort();
         }
@@ -710,37 +546,9 @@ impl Server {
         self.fate = Fate::HalfClose;
     }
 
-    fn next_request(&mut self, now: Instant) {
+    pub(super) fn next_request(&mut self, now: Instant) {
         self.intake = Intake::Head(Scanner::request());
         self.head_request = false;
         self.deadline = now.checked_add(self.limits().keep_alive_timeout);
     }
-}
-
-/// Whether a head, given in two pieces, is one of HEAD: the answer to a broken one must have no
-/// body either.
-fn is_head(front: &[u8], rest: &[u8]) -> bool {
-    let mut bytes = front.iter().chain(rest).peekable();
-    if bytes.peek() == Some(&&b'\r') {
-        bytes.nth(1);
-    }
-    bytes.take(5).eq(b"HEAD ")
-}
-
-fn connection_options(head: &ResponseHead) -> impl Iterator<Item = &[u8]> {
-    head.headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .map(HeaderValue::as_bytes)
-        .flat_map(elements)
-}
-
-/// RFC 9112 §7.1.
-fn write_chunk_size(len: usize, output: &mut Vec<u8>) {
-    let digits = (usize::BITS - len.leading_zeros()).div_ceil(4).max(1);
-    for index in (0..digits).rev() {
-        let digit = (len >> (index * 4)) as u32 & 0xf;
-        output.push(char::from_digit(digit, 16).map_or(b'0', |digit| digit as u8));
-    }
-    output.extend_from_slice(b"\r\n");
 }

@@ -25,6 +25,9 @@ impl WebSocket {
     /// deadline that ends the connection is reported unless the end already was.
     pub fn handle_timeout(&mut self, cx: &mut Cx<'_>) -> Option<Event<'static>> {
         let due = |deadline: Option<Instant>| deadline.is_some_and(|at| at <= cx.now);
+        if cx.blocked && self.phase == Phase::Open && due(self.next_timeout()) {
+            self.restart(cx.now);
+        }
         match self.phase {
             Phase::Open if due(self.idle_due()) => {
                 self.put_close(CloseCode::GOING_AWAY, "idle", Phase::Draining, cx);
@@ -55,11 +58,6 @@ impl WebSocket {
 
     fn keep_alive(&mut self, cx: &mut Cx<'_>) -> Option<Event<'static>> {
         match self.mark {
-            _ if cx.blocked => {
-                self.heard = cx.now;
-                self.mark = None;
-                None
-            }
             Some(_) => self.lose(Lost::PingTimeout),
             None => {
                 self.mark = Some(cx.now);
@@ -67,6 +65,14 @@ impl WebSocket {
                 None
             }
         }
+    }
+
+    /// Begins all waiting anew. While output waits for the peer, a ping would wait behind it:
+    /// silence proves nothing, and a message is still on its way.
+    fn restart(&mut self, now: Instant) {
+        self.heard = now;
+        self.active = now;
+        self.mark = None;
     }
 
     fn lose(&mut self, lost: Lost) -> Option<Event<'static>> {

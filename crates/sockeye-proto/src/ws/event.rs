@@ -30,10 +30,26 @@ pub enum Event<'b> {
     Lost(Lost),
 }
 
+impl Event<'_> {
+    /// The same with no tie to the input; copies only what was borrowed.
+    pub fn into_owned(self) -> Event<'static> {
+        match self {
+            Self::Text(text) => Event::Text(text.into_owned()),
+            Self::Binary(data) => Event::Binary(data.into_owned()),
+            Self::Chunk(chunk) => Event::Chunk(chunk.into_owned()),
+            Self::Ping(data) => Event::Ping(data.into_owned()),
+            Self::Pong(data) => Event::Pong(data.into_owned()),
+            Self::Close(frame) => Event::Close(frame.into_owned()),
+            Self::Lost(lost) => Event::Lost(lost),
+        }
+    }
+}
+
 /// A piece of a message, delivered as it arrived.
 ///
 /// Pieces are cut where the reads of the owner and the frames of the peer end. Those of a text
-/// are checked, but a piece may begin and end within a character.
+/// are checked, but a piece may begin and end within a character. Of a message that a violation,
+/// a Close or the end of the connection interrupts, no piece is the `last`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Chunk<'b> {
     /// What the message is made of.
@@ -46,6 +62,16 @@ pub struct Chunk<'b> {
     pub last: bool,
     /// Bytes of the present frame that are still to come.
     pub frame_remaining: u64,
+}
+
+impl Chunk<'_> {
+    /// The same with no tie to the input; copies only what was borrowed.
+    pub fn into_owned(self) -> Chunk<'static> {
+        Chunk {
+            data: self.data.into_owned(),
+            ..self
+        }
+    }
 }
 
 /// How a connection ended without the peer's Close frame (RFC 6455 §7.1.5: code 1006).

@@ -29,10 +29,11 @@
 //! # Deadlines of an open connection
 //! After [`ping_interval`](crate::Limits::ping_interval) of silence a ping goes out; any byte
 //! received is a sign of life; [`pong_timeout`](crate::Limits::pong_timeout) of further silence
-//! is [`Lost::PingTimeout`]. While output waits for the peer ([`Cx::blocked`](crate::Cx::blocked))
-//! a ping would wait with it and silence proves nothing: both times then start anew, and the peer
-//! is watched by the owner's write timeout. [`idle_timeout`](crate::Limits::idle_timeout) without
-//! a byte of a message, in or out, closes with 1001 as [`WebSocket::close_sending`] does.
+//! is [`Lost::PingTimeout`]. [`idle_timeout`](crate::Limits::idle_timeout) without a byte of a
+//! message, in or out, closes with 1001 as [`WebSocket::close_sending`] does. While output waits
+//! for the peer ([`Cx::blocked`](crate::Cx::blocked)) a ping would wait with it, so that silence
+//! proves nothing, and a message is still on its way: a deadline that finds it so starts all
+//! waiting anew, and it is the owner's write timeout that watches the peer.
 //!
 //! # Limits
 //! [`message_len`](crate::Limits::message_len), [`frame_len`](crate::Limits::frame_len) and
@@ -113,7 +114,8 @@ pub struct Config {
 /// ```
 pub struct WebSocket {
     config: Arc<Config>,
-    /// What is in several pieces or waits; absent on a connection at rest.
+    /// What is in several pieces or waits; absent on a connection at rest, and behind the end:
+    /// then nothing waits to be sent.
     parts: Option<Box<Parts>>,
     /// When a byte was last received.
     heard: Instant,
@@ -209,9 +211,72 @@ impl fmt::Debug for WebSocket {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{CloseCode, Cx, Shared};
+
+    fn receive(socket: &mut WebSocket, bytes: &[u8], blocked: bool) {
+        let (mut output, mut shared) = (Vec::new(), Shared::from_seed([0; 32]));
+        let (now, output, shared) = (socket.heard, &mut output, &mut shared);
+        let mut bytes = bytes.to_vec();
+        let mut input = &mut bytes[..];
+        let mut cx = Cx {
+            now,
+            output,
+            shared,
+            blocked,
+        };
+        while let Ok(Some(_)) = socket.receive(&mut input, &mut cx) {}
+    }
+
+    fn client() -> WebSocket {
+        #[expect(clippy::disallowed_methods, reason = "the base of simulated time")]
+        let now = Instant::now();
+        WebSocket::new(Role::Client, Arc::default(), now)
+    }
 
     #[test]
     fn a_connection_at_rest_is_small() {
         assert!(size_of::<WebSocket>() <= 112, "{}", size_of::<WebSocket>());
+    }
+
+    #[test]
+    fn a_connection_at_rest_owns_nothing() {
+        let mut socket = client();
+        for (bytes, holds) in [
+            (&b"\x81\x02in one piece"[..4], false),
+            (b"\x02\x00", false),
+            (b"\x00\x03ab", true),
+            (b"c\x80\x00", false),
+            (b"\x89\x02p", true),
+            (b"q", false),
+            (b"\x01\x01\xc3", true),
+            (b"\x80\x01\xa4", false),
+        ] {
+            receive(&mut socket, bytes, false);
+            assert_eq!(socket.parts.is_some(), holds, "{bytes:x?}");
+        }
+        receive(&mut socket, b"\x89\x00", true);
+        assert!(socket.parts.is_some(), "a pong waits");
+    }
+
+    #[test]
+    fn closing_frees_what_nobody_will_see() {
+        for ends in [&b"\x88\x00"[..], b"\xff", b"\x80\x01\xff"] {
+            let mut socket = client();
+            receive(&mut socket, b"\x89\x01p\x01\x03abc", true);
+            receive(&mut socket, ends, true);
+            assert!(socket.parts.is_none(), "{ends:x?}");
+        }
+        let mut socket = client();
+        receive(&mut socket, b"\x01\x03abc", false);
+        let (mut output, mut shared) = (Vec::new(), Shared::from_seed([0; 32]));
+        let (now, output, shared) = (socket.heard, &mut output, &mut shared);
+        let mut cx = Cx {
+            now,
+            output,
+            shared,
+            blocked: false,
+        };
+        assert_eq!(socket.close(CloseCode::NORMAL, "", &mut cx), Ok(()));
+        assert!(socket.parts.is_none());
     }
 }

@@ -12,7 +12,7 @@ use crate::close::CloseFrame;
 use crate::cx::Cx;
 use crate::frame::{FrameHeader, Opcode};
 use crate::mask::Mask;
-use crate::utf8::{self, Utf8};
+use crate::utf8;
 use crate::violation::Violation;
 
 /// Where the last read ended.
@@ -77,6 +77,7 @@ impl WebSocket {
         }
         while !input.is_empty() {
             if !self.listens() {
+                // RFC 6455 §1.4: what comes behind the peer's Close is discarded.
                 *input = &mut [];
                 break;
             }
@@ -93,8 +94,8 @@ impl WebSocket {
         Ok(None)
     }
 
-    /// Whether input still means anything; as long as it does, pings are answered.
-    pub(super) fn listens(&self) -> bool {
+    /// Whether input still means anything.
+    fn listens(&self) -> bool {
         matches!(
             self.phase,
             Phase::Open | Phase::Draining | Phase::Discarding
@@ -114,9 +115,9 @@ impl WebSocket {
                 None => return Ok(None),
             },
         };
-        let payload = self.read_payload(&mut frame, input);
+        let payload = self.read_payload(&mut frame, input)?;
         if frame.opcode.is_control() {
-            return self.control_frame(frame, payload, input, cx);
+            return self.control_frame(frame, payload, cx);
         }
         self.active = cx.now;
         let Some(kind) = self.receiving else {
@@ -131,7 +132,7 @@ impl WebSocket {
         }
         match self.config.delivery {
             Delivery::Whole => self.assemble(kind, payload, last),
-            Delivery::Streaming => self.stream(kind, payload, last, frame.remaining),
+            Delivery::Streaming => Ok(self.stream(kind, payload, last, frame.remaining)),
         }
     }
 
@@ -236,21 +237,65 @@ impl WebSocket {
     }
 
     /// Takes what is there of the payload, unmasked, and notes what is not.
-    fn read_payload<'b>(&mut self, frame: &mut Frame, input: &mut &'b mut [u8]) -> &'b [u8] {
-        let len = usize::try_from(frame.remaining).map_or(input.len(), |len| len.min(input.len()));
-        let (payload, rest) = mem::take(input).split_at_mut(len);
+    fn read_payload<'b>(
+        &mut self,
+        frame: &mut Frame,
+        input: &mut &'b mut [u8],
+    ) -> Result<&'b [u8], Violation> {
+        let bytes = mem::take(input);
+        let mut len =
+            usize::try_from(frame.remaining).map_or(bytes.len(), |len| len.min(bytes.len()));
+        if self.role == Role::Server {
+            frame.mask.apply(&mut bytes[..len], 0);
+        }
+        if self.streams_text(frame) {
+            len = self.check_text(frame, &mut bytes[..len])?;
+        }
+        let (payload, rest) = bytes.split_at_mut(len);
         *input = rest;
         frame.remaining -= len as u64;
-        if self.role == Role::Server {
-            frame.mask.apply(payload, 0);
-        }
         self.reading = if frame.remaining == 0 {
             Reading::between()
         } else {
             frame.mask = frame.mask.rotated(len);
             Reading::Payload(*frame)
         };
-        payload
+        Ok(payload)
+    }
+
+    fn streams_text(&self, frame: &Frame) -> bool {
+        self.config.delivery == Delivery::Streaming
+            && self.receiving == Some(Kind::Text)
+            && self.phase != Phase::Discarding
+            && !frame.opcode.is_control()
+    }
+
+    /// Checks streamed text and returns how much of it is good. A bad byte fails once it is the
+    /// first: what stands before it is handed out, however the input was cut.
+    fn check_text(&mut self, frame: &Frame, data: &mut [u8]) -> Result<usize, Violation> {
+        let last = frame.fin && frame.remaining == data.len() as u64;
+        let before = self.utf8;
+        if self.utf8.check(data).is_ok() && (!last || self.utf8.finish().is_ok()) {
+            return Ok(data.len());
+        }
+        self.utf8 = before;
+        let mut good = 0;
+        for byte in &*data {
+            let mut utf8 = self.utf8;
+            let ends = last && good + 1 == data.len();
+            if utf8.check(&[*byte]).is_err() || (ends && utf8.finish().is_err()) {
+                break;
+            }
+            self.utf8 = utf8;
+            good += 1;
+        }
+        if good == 0 {
+            return Err(Violation::InvalidText);
+        }
+        if self.role == Role::Server {
+            frame.mask.apply(&mut data[good..], good);
+        }
+        Ok(good)
     }
 
     fn assemble<'b>(
@@ -298,32 +343,25 @@ impl WebSocket {
         data: &'b [u8],
         last: bool,
         frame_remaining: u64,
-    ) -> Result<Option<Event<'b>>, Violation> {
-        if kind == Kind::Text {
-            self.utf8.check(data).map_err(|_| Violation::InvalidText)?;
-            if last {
-                self.utf8.finish().map_err(|_| Violation::InvalidText)?;
-            }
-        }
+    ) -> Option<Event<'b>> {
         if data.is_empty() && !last {
-            return Ok(None);
+            return None;
         }
         let first = mem::take(&mut self.first);
         let data = Bytes::Borrowed(data);
-        Ok(Some(Event::Chunk(Chunk {
+        Some(Event::Chunk(Chunk {
             kind,
             data,
             first,
             last,
             frame_remaining,
-        })))
+        }))
     }
 
     fn control_frame<'b>(
         &mut self,
         frame: Frame,
         data: &'b [u8],
-        input: &mut &mut [u8],
         cx: &mut Cx<'_>,
     ) -> Result<Option<Event<'b>>, Violation> {
         let Some(payload) = self.gather_control(data, frame.remaining == 0) else {
@@ -336,8 +374,6 @@ impl WebSocket {
                     Bytes::Borrowed(payload) => CloseFrame::decode(payload)?,
                     Bytes::Owned(payload) => CloseFrame::decode(&payload)?.into_owned(),
                 };
-                // RFC 6455 §1.4: what comes behind the peer's Close is discarded.
-                *input = &mut [];
                 self.finish(close.code, cx);
                 Ok(Some(Event::Close(close)))
             }
@@ -398,9 +434,8 @@ impl WebSocket {
         self.parts = None;
     }
 
-    /// Forgets what was assembled of a message that nobody will see.
+    /// Frees what was assembled of a message that nobody will see.
     pub(super) fn drop_message(&mut self) {
-        self.utf8 = Utf8::new();
         if let Some(parts) = &mut self.parts {
             parts.text = String::new();
             parts.binary = Vec::new();

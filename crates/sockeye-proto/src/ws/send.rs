@@ -115,9 +115,7 @@ impl WebSocket {
             return;
         };
         self.tidy();
-        if self.listens() {
-            self.frame(Opcode::Pong, true, &data, cx);
-        }
+        self.frame(Opcode::Pong, true, &data, cx);
     }
 
     pub(super) fn must_be_open(&self) -> Result<(), Misuse> {

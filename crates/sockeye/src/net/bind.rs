@@ -16,7 +16,7 @@ use super::{NetError, Operation};
 /// | written | means |
 /// |---|---|
 /// | `127.0.0.1:7681`, `[::1]:80` | this address |
-/// | `:7681` | all addresses of the machine, IPv6 and IPv4 |
+/// | `:7681`, `*:7681` | all addresses of the machine, IPv6 and IPv4 |
 /// | `lo:7681`, `eth0:80` | the address of this network interface: its IPv4 one, else IPv6 |
 /// | `localhost:7681` | the address of this host |
 /// | `unix:/run/sockeye.sock` | this Unix socket |
@@ -128,12 +128,18 @@ impl FromStr for Bind {
         if let Ok(address) = text.parse() {
             return Ok(Self::Tcp(address));
         }
-        if let Ok(ip) = text
-            .trim_start_matches('[')
-            .trim_end_matches(']')
-            .parse::<IpAddr>()
+        match text.parse() {
+            Ok(ip @ IpAddr::V4(_)) => return Err(error(Reason::NoPortAt(ip))),
+            // Whether its last group was meant as a port, nobody knows.
+            Ok(IpAddr::V6(_)) => return Err(error(Reason::Ipv6)),
+            Err(_) => {}
+        }
+        if let Some(bracketed) = text
+            .strip_prefix('[')
+            .and_then(|text| text.strip_suffix(']'))
+            && let Ok(ip) = bracketed.parse::<Ipv6Addr>()
         {
-            return Err(error(Reason::NoPortAt(ip)));
+            return Err(error(Reason::NoPortAt(IpAddr::V6(ip))));
         }
         let Some((name, port)) = text.rsplit_once(':') else {
             let is_port = text.parse::<u16>().is_ok();
@@ -148,12 +154,12 @@ impl FromStr for Bind {
         }
         let port = port.parse().map_err(|_| error(Reason::Port))?;
         match name {
-            "" => Ok(Self::AnyAddress { port }),
-            // What else looks like IPv6 is not.
-            name if name.contains([':', '[', ']']) => Err(error(Reason::Ipv6)),
+            "" | "*" => Ok(Self::AnyAddress { port }),
             name if name.contains(|c: char| c == '/' || c.is_whitespace() || c.is_control()) => {
                 Err(error(Reason::Name))
             }
+            // What is right of this has been parsed above.
+            name if name.contains([':', '[', ']']) => Err(error(Reason::Ipv6)),
             name => Ok(Self::Name {
                 name: name.to_owned(),
                 port,
@@ -241,3 +247,117 @@ impl fmt::Display for ParseBindError {
 }
 
 impl Error for ParseBindError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(name: &str, port: u16) -> Bind {
+        Bind::Name {
+            name: name.to_owned(),
+            port,
+        }
+    }
+
+    #[test]
+    fn each_form_is_read_and_written() {
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 7681));
+        let forms = [
+            ("127.0.0.1:7681", Bind::Tcp(loopback)),
+            (
+                "[::1]:80",
+                Bind::Tcp(SocketAddr::from((Ipv6Addr::LOCALHOST, 80))),
+            ),
+            (":7681", Bind::AnyAddress { port: 7681 }),
+            (":0", Bind::AnyAddress { port: 0 }),
+            ("lo:7681", name("lo", 7681)),
+            ("eth0.5@x:1", name("eth0.5@x", 1)),
+            ("localhost:65535", name("localhost", 65535)),
+            ("unix:/run/x.sock", Bind::Unix(PathBuf::from("/run/x.sock"))),
+            ("unix:x:1", Bind::Unix(PathBuf::from("x:1"))),
+        ];
+        for (text, bind) in forms {
+            assert_eq!(Bind::try_from(text), Ok(bind.clone()), "{text}");
+            assert_eq!(bind.to_string(), text);
+        }
+        assert_eq!("*:80".parse(), Ok(Bind::AnyAddress { port: 80 }));
+        assert_eq!(Bind::from(loopback), Bind::Tcp(loopback));
+        let interface = Bind::Interface {
+            name: "lo".to_owned(),
+            port: 80,
+        };
+        assert_eq!(interface.to_string(), "lo:80");
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_what_is_right() {
+        let cases = [
+            ("7681", "write `:7681` for all addresses"),
+            ("", "the port is missing, write `ADDRESS:PORT` or `:PORT`"),
+            (
+                "localhost",
+                "the port is missing, write `ADDRESS:PORT` or `:PORT`",
+            ),
+            ("127.0.0.1", "the port is missing, write `127.0.0.1:7681`"),
+            ("[::1]", "the port is missing, write `[::1]:7681`"),
+            ("::1", "write an IPv6 address like `[::1]:7681`"),
+            ("::1:80", "write an IPv6 address like `[::1]:7681`"),
+            ("[::1:80", "write an IPv6 address like `[::1]:7681`"),
+            ("[::g]:80", "write an IPv6 address like `[::1]:7681`"),
+            ("localhost:", "the port must be a number from 0 to 65535"),
+            (
+                "localhost:65536",
+                "the port must be a number from 0 to 65535",
+            ),
+            ("localhost:+80", "the port must be a number from 0 to 65535"),
+            (
+                "localhost:http",
+                "the port must be a number from 0 to 65535",
+            ),
+            (
+                "http://localhost:80",
+                "write `ADDRESS:PORT`, `HOST:PORT`, `INTERFACE:PORT`, `:PORT` or `unix:PATH`",
+            ),
+            (
+                "local host:80",
+                "write `ADDRESS:PORT`, `HOST:PORT`, `INTERFACE:PORT`, `:PORT` or `unix:PATH`",
+            ),
+            ("unix:", "the path is missing, write `unix:PATH`"),
+        ];
+        for (text, hint) in cases {
+            let error = text.parse::<Bind>().unwrap_err().to_string();
+            assert_eq!(error, format!("cannot listen on `{text}`: {hint}"));
+        }
+        let error = "a\u{1b}[2J".parse::<Bind>().unwrap_err().to_string();
+        assert!(
+            !error.contains('\u{1b}'),
+            "control characters are shown escaped: {error}"
+        );
+    }
+
+    #[test]
+    fn an_interface_stands_for_its_address() {
+        let loopback = vec![SocketAddr::from(([127, 0, 0, 1], 80))];
+        assert_eq!(name("lo", 80).addresses().unwrap(), loopback);
+        let strictly = |name: &str| Bind::Interface {
+            name: name.to_owned(),
+            port: 80,
+        };
+        assert_eq!(strictly("lo").addresses().unwrap(), loopback);
+        let error = strictly("localhost").addresses().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "resolve localhost:80: no network interface of this name has an address"
+        );
+    }
+
+    #[test]
+    fn a_host_stands_for_its_addresses() {
+        let addresses = name("localhost", 80).addresses().unwrap();
+        assert!(!addresses.is_empty());
+        assert!(
+            addresses.iter().all(|address| address.ip().is_loopback()),
+            "{addresses:?}"
+        );
+    }
+}

@@ -256,3 +256,215 @@ impl Drop for SocketFile {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::net::{IpAddr, Ipv6Addr, TcpListener, TcpStream};
+    use std::os::unix::net::{UnixListener, UnixStream};
+
+    use rustix::fs::{OFlags, fcntl_getfl};
+    use rustix::io::{FdFlags, fcntl_getfd};
+
+    use super::*;
+
+    fn listen_on(text: &str) -> Result<Listener, NetError> {
+        Listener::bind(&text.parse().unwrap(), &ListenOptions::default())
+    }
+
+    fn port_of(listener: &Listener) -> u16 {
+        listener.local_addr().tcp().unwrap().port()
+    }
+
+    /// A connection that the listener has in its queue for sure, since `connect` has returned.
+    fn accept_from(listener: &Listener, address: SocketAddr) -> (Socket, PeerAddr, TcpStream) {
+        let client = TcpStream::connect(address).unwrap();
+        let (socket, peer) = listener.accept().unwrap();
+        (socket, peer, client)
+    }
+
+    fn has_ipv6() -> bool {
+        TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok()
+    }
+
+    #[test]
+    fn each_form_of_address_is_listened_on() {
+        for (text, ip) in [
+            ("127.0.0.1:0", "127.0.0.1"),
+            ("lo:0", "127.0.0.1"),
+            ("[::1]:0", "::1"),
+        ] {
+            let ip: IpAddr = ip.parse().unwrap();
+            if ip.is_ipv6() && !has_ipv6() {
+                continue;
+            }
+            let listener = listen_on(text).unwrap();
+            let address = listener.local_addr().tcp().unwrap();
+            assert_eq!(address.ip(), ip);
+            assert_ne!(address.port(), 0, "the port that the system chose");
+            let (socket, peer, client) = accept_from(&listener, address);
+            assert_eq!(peer, PeerAddr::Tcp(client.local_addr().unwrap()));
+            assert_eq!(socket.peer_addr().unwrap(), peer);
+        }
+        let listener = listen_on("localhost:0").unwrap();
+        assert!(listener.local_addr().tcp().unwrap().ip().is_loopback());
+    }
+
+    #[test]
+    fn all_addresses_are_ipv6_and_ipv4() {
+        let listener = listen_on(":0").unwrap();
+        let port = port_of(&listener);
+        let (_, peer, client) = accept_from(&listener, SocketAddr::from(([127, 0, 0, 1], port)));
+        assert_eq!(
+            peer,
+            PeerAddr::Tcp(client.local_addr().unwrap()),
+            "not mapped into IPv6"
+        );
+        if has_ipv6() {
+            let address = SocketAddr::from((Ipv6Addr::LOCALHOST, port));
+            let (_, peer, client) = accept_from(&listener, address);
+            assert_eq!(peer, PeerAddr::Tcp(client.local_addr().unwrap()));
+            let taken = listen_on(&format!(":{port}")).unwrap_err();
+            assert_eq!(
+                taken.to_string(),
+                format!("bind [::]:{port}: {}", Errno::ADDRINUSE)
+            );
+        }
+    }
+
+    #[test]
+    fn an_ipv6_address_is_only_that() {
+        if has_ipv6() {
+            let listener = listen_on("[::]:0").unwrap();
+            let port = port_of(&listener);
+            let refused = TcpStream::connect(("127.0.0.1", port)).unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+            listen_on(&format!("0.0.0.0:{port}")).unwrap();
+        }
+    }
+
+    #[test]
+    fn accepted_sockets_are_as_they_should_be() {
+        let listener = listen_on("127.0.0.1:0").unwrap();
+        assert_eq!(
+            listener.accept().unwrap_err().kind(),
+            io::ErrorKind::WouldBlock
+        );
+        let (socket, _, _client) = accept_from(&listener, listener.local_addr().tcp().unwrap());
+        assert!(sockopt::tcp_nodelay(&socket).unwrap());
+        assert!(fcntl_getfl(&socket).unwrap().contains(OFlags::NONBLOCK));
+        assert!(fcntl_getfd(&socket).unwrap().contains(FdFlags::CLOEXEC));
+        assert!(fcntl_getfd(&listener).unwrap().contains(FdFlags::CLOEXEC));
+    }
+
+    #[test]
+    fn a_port_is_shared_only_if_asked_for() {
+        let share = ListenOptions {
+            reuse_port: true,
+            ..ListenOptions::default()
+        };
+        let first = Listener::bind(&"127.0.0.1:0".parse().unwrap(), &share).unwrap();
+        let same = Bind::from(first.local_addr().tcp().unwrap());
+        let error = Listener::bind(&same, &ListenOptions::default()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(error.operation(), Operation::Bind);
+        assert_eq!(error.subject(), same.to_string());
+        Listener::bind(&same, &share).unwrap();
+    }
+
+    #[test]
+    fn a_unix_socket_comes_and_goes() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let text = format!("unix:{}", path.display());
+        let listener = listen_on(&text).unwrap();
+        assert_eq!(listener.local_addr(), &LocalAddr::Unix(path.clone()));
+        assert_eq!(listener.local_addr().to_string(), text);
+        let mut client = UnixStream::connect(&path).unwrap();
+        let (socket, peer) = listener.accept().unwrap();
+        assert_eq!(peer, PeerAddr::Unix);
+        assert_eq!(peer.to_string(), "unix");
+        drop(socket);
+        assert_eq!(client.read(&mut [0]).unwrap(), 0);
+
+        let taken = listen_on(&text).unwrap_err();
+        assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
+        assert!(path.exists(), "the one in use stays");
+        drop(listener);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_stale_unix_socket_is_replaced_and_nothing_else_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let bind = Bind::Unix(path.clone());
+        let options = ListenOptions {
+            unix_mode: Some(0o600),
+            ..ListenOptions::default()
+        };
+        drop(UnixListener::bind(&path).unwrap());
+        assert!(path.exists(), "std leaves the file behind");
+        let listener = Listener::bind(&bind, &options).unwrap();
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        UnixStream::connect(&path).unwrap();
+        drop(listener);
+
+        fs::write(&path, "precious").unwrap();
+        let error = Listener::bind(&bind, &options).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("bind {bind}: something that is no socket is there already")
+        );
+        assert_eq!(fs::read(&path).unwrap(), b"precious");
+        let error = listen_on("unix:/nonexistent/socket").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        assert!(listen_on(&format!("unix:/{}", "x".repeat(200))).is_err());
+    }
+
+    #[test]
+    fn only_its_own_file_is_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let first = Listener::bind(&Bind::Unix(path.clone()), &ListenOptions::default()).unwrap();
+        fs::rename(&path, directory.path().join("moved")).unwrap();
+        let second = Listener::bind(&Bind::Unix(path.clone()), &ListenOptions::default()).unwrap();
+        drop(first);
+        assert!(path.exists(), "that is the successor's");
+
+        // As in a child that was forked after the bind.
+        let mut inherited = SocketFile::of(&path).unwrap();
+        inherited.owner += 1;
+        drop(inherited);
+        assert!(path.exists());
+        drop(second);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn failures_are_told_apart() {
+        let failure = |errno: Errno| AcceptFailure::of(&errno.into());
+        assert_eq!(failure(Errno::AGAIN), AcceptFailure::Empty);
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM] {
+            assert_eq!(failure(errno), AcceptFailure::Exhausted);
+        }
+        for errno in [
+            Errno::CONNABORTED,
+            Errno::PROTO,
+            Errno::NETDOWN,
+            Errno::HOSTUNREACH,
+        ] {
+            assert_eq!(failure(errno), AcceptFailure::Connection);
+        }
+        for errno in [Errno::BADF, Errno::INVAL] {
+            assert_eq!(failure(errno), AcceptFailure::Listener);
+        }
+        assert_eq!(
+            AcceptFailure::of(&io::Error::other("?")),
+            AcceptFailure::Listener
+        );
+    }
+}

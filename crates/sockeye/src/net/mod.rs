@@ -12,6 +12,8 @@ pub(crate) mod listener;
 mod name;
 mod peer;
 mod privilege;
+#[cfg(test)]
+mod process_test;
 pub(crate) mod resolver;
 pub(crate) mod socket;
 

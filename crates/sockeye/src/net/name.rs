@@ -34,3 +34,22 @@ pub fn canonical_hostname() -> String {
         .and_then(|answers| answers.flatten().find_map(|answer| answer.canonname))
         .unwrap_or(host)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_has_a_name() {
+        let name = canonical_hostname();
+        assert!(!name.is_empty());
+        assert!(!name.contains(char::is_whitespace), "{name:?}");
+    }
+
+    #[test]
+    fn an_address_is_no_name() {
+        // Most machines call it `localhost`, but none has to.
+        let name = peer_name(IpAddr::from([127, 0, 0, 1]));
+        assert!(name.is_none_or(|name| !name.is_empty() && name.parse::<IpAddr>().is_err()));
+    }
+}

@@ -76,3 +76,33 @@ fn canonical(address: SocketAddr) -> SocketAddr {
         IpAddr::V6(_) => address,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mapped_addresses_are_unwrapped_and_others_kept() {
+        for (address, expected) in [
+            ("[::ffff:192.0.2.1]:5", "192.0.2.1:5"),
+            ("192.0.2.1:5", "192.0.2.1:5"),
+            ("[fe80::1%3]:5", "[fe80::1%3]:5"),
+            ("[::1]:5", "[::1]:5"),
+        ] {
+            assert_eq!(
+                canonical(address.parse().unwrap()),
+                expected.parse().unwrap()
+            );
+        }
+    }
+
+    #[test]
+    fn addresses_are_displayed() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 80));
+        assert_eq!(PeerAddr::Tcp(address).to_string(), "127.0.0.1:80");
+        assert_eq!(LocalAddr::Tcp(address).to_string(), "127.0.0.1:80");
+        assert_eq!(LocalAddr::Unix(PathBuf::from("x")).to_string(), "unix:x");
+        assert_eq!(PeerAddr::Tcp(address).ip(), Some(address.ip()));
+        assert_eq!(PeerAddr::Unix.ip(), None);
+    }
+}

@@ -25,6 +25,7 @@ pub(crate) struct Resolver {
 }
 
 struct Shared {
+    idle_time: Duration,
     state: Mutex<State>,
     work: Condvar,
 }
@@ -46,9 +47,15 @@ struct Job {
 impl Resolver {
     /// Costs nothing until the first name is to be resolved.
     pub(crate) fn new() -> Self {
+        Self::with_idle_time(IDLE_TIME)
+    }
+
+    fn with_idle_time(idle_time: Duration) -> Self {
+        let state = Mutex::default();
         Self {
             shared: Arc::new(Shared {
-                state: Mutex::default(),
+                idle_time,
+                state,
                 work: Condvar::new(),
             }),
         }
@@ -142,7 +149,7 @@ impl Shared {
         state.idle_count += 1;
         let (mut state, _) = self
             .work
-            .wait_timeout_while(state, IDLE_TIME, |state| {
+            .wait_timeout_while(state, self.idle_time, |state| {
                 state.queue.is_empty() && !state.ended
             })
             .unwrap_or_else(PoisonError::into_inner);
@@ -169,4 +176,154 @@ fn lookup(host: &str, port: u16) -> Answer {
         ));
     }
     Ok(addresses)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    fn ask(resolver: &Resolver, host: &str) -> Receiver<Answer> {
+        let (sender, receiver) = channel();
+        resolver.resolve(host, 80, move |answer| {
+            let _ = sender.send(answer);
+        });
+        receiver
+    }
+
+    fn thread_count(resolver: &Resolver) -> usize {
+        resolver.shared.lock().thread_count
+    }
+
+    #[test]
+    fn literal_addresses_need_no_thread() {
+        let resolver = Resolver::new();
+        for (host, address) in [
+            ("127.0.0.1", "127.0.0.1:80"),
+            ("::1", "[::1]:80"),
+            ("[::1]", "[::1]:80"),
+        ] {
+            let answer = ask(&resolver, host).try_recv().unwrap().unwrap();
+            assert_eq!(answer, [address.parse().unwrap()]);
+        }
+        assert_eq!(thread_count(&resolver), 0);
+    }
+
+    #[test]
+    fn names_are_answered_from_a_thread() {
+        let resolver = Resolver::new();
+        let answer = ask(&resolver, "localhost")
+            .recv_timeout(LONG)
+            .unwrap()
+            .unwrap();
+        assert!(!answer.is_empty());
+        assert!(
+            answer
+                .iter()
+                .all(|it| it.ip().is_loopback() && it.port() == 80),
+            "{answer:?}"
+        );
+        let twice = (1..answer.len()).find(|at| answer[..*at].contains(&answer[*at]));
+        assert_eq!(twice, None, "{answer:?}");
+    }
+
+    #[test]
+    fn what_is_no_name_is_an_error() {
+        let resolver = Resolver::new();
+        for host in ["", "a..b", "nul\0", "[::1"] {
+            assert!(
+                ask(&resolver, host).recv_timeout(LONG).unwrap().is_err(),
+                "{host:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn threads_are_few_and_every_question_is_answered() {
+        let resolver = Resolver::new();
+        let gate = Arc::new(Barrier::new(THREAD_COUNT + 1));
+        let (sender, receiver) = channel();
+        let running = Arc::new(AtomicUsize::new(0));
+        for number in 0..THREAD_COUNT * 10 {
+            let (sender, gate, running) = (sender.clone(), gate.clone(), running.clone());
+            resolver.resolve("localhost", 80, move |_| {
+                let count = running.fetch_add(1, Ordering::SeqCst) + 1;
+                // The first ones meet here, so that all threads are busy at once.
+                if number < THREAD_COUNT {
+                    gate.wait();
+                }
+                running.fetch_sub(1, Ordering::SeqCst);
+                let _ = sender.send(count);
+            });
+        }
+        assert_eq!(thread_count(&resolver), THREAD_COUNT);
+        gate.wait();
+        for _ in 0..THREAD_COUNT * 10 {
+            assert!(receiver.recv_timeout(LONG).unwrap() <= THREAD_COUNT);
+        }
+    }
+
+    #[test]
+    fn a_panicking_answer_costs_no_thread() {
+        let resolver = Resolver::new();
+        for _ in 0..THREAD_COUNT * 2 {
+            resolver.resolve("localhost", 80, |_| panic!("expected by the test"));
+        }
+        assert!(
+            ask(&resolver, "localhost")
+                .recv_timeout(LONG)
+                .unwrap()
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn idle_threads_end_and_new_ones_begin() {
+        let resolver = Resolver::with_idle_time(Duration::ZERO);
+        for _ in 0..200 {
+            ask(&resolver, "localhost")
+                .recv_timeout(LONG)
+                .unwrap()
+                .unwrap();
+        }
+        while thread_count(&resolver) > 0 {
+            thread::yield_now();
+        }
+        ask(&resolver, "localhost")
+            .recv_timeout(LONG)
+            .unwrap()
+            .unwrap();
+    }
+
+    #[test]
+    fn dropping_it_forgets_the_queue() {
+        let resolver = Resolver::new();
+        let gate = Arc::new(Barrier::new(THREAD_COUNT + 1));
+        let (sender, receiver) = channel();
+        for _ in 0..THREAD_COUNT {
+            let (sender, gate) = (sender.clone(), gate.clone());
+            resolver.resolve("localhost", 80, move |_| {
+                let _ = sender.send("begun");
+                gate.wait();
+            });
+        }
+        for _ in 0..THREAD_COUNT {
+            assert_eq!(receiver.recv_timeout(LONG), Ok("begun"));
+        }
+        resolver.resolve("localhost", 80, move |_| {
+            let _ = sender.send("queued");
+        });
+        drop(resolver);
+        gate.wait();
+        // Ends when the last sender is gone: nothing is left to call.
+        assert_eq!(
+            receiver.recv_timeout(LONG),
+            Err(RecvTimeoutError::Disconnected)
+        );
+    }
 }

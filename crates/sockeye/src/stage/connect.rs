@@ -15,8 +15,8 @@ use sockeye_proto::handshake::{Answer, Connect, ConnectRequest};
 use sockeye_proto::ws::{Role, WebSocket};
 use sockeye_proto::{CloseCode, Cx};
 
+use crate::client::{ConnectCause, ConnectError, ConnectOptions, Destination, Step};
 use crate::conn::Conn;
-use crate::connect::{ConnectCause, ConnectError, ConnectOptions, Destination, Step};
 use crate::core::{Core, Deferred};
 use crate::engine::Engine;
 use crate::entry::{Entry, SessionRef, Stage};
@@ -27,6 +27,7 @@ use crate::link::Link;
 use crate::net::socket::Socket;
 use crate::poll::{Interest, Ready};
 use crate::protocol::{CloseCause, Protocol, ProtocolKey};
+use crate::tls::TlsError;
 
 /// An outgoing connection that is not open yet.
 #[derive(Debug)]
@@ -61,6 +62,7 @@ impl Connecting {
 
     fn error(&self, cause: ConnectCause) -> ConnectError {
         let step = match self.progress {
+            _ if matches!(cause, ConnectCause::Tls(_)) => Step::Tls,
             Progress::Resolving => Step::Resolve,
             Progress::Connecting { .. } => Step::Connect,
             Progress::Handshake(_) => Step::Handshake,
@@ -91,7 +93,10 @@ impl Core {
         O: TryInto<ConnectOptions>,
         O::Error: Into<Error>,
     {
-        let options: ConnectOptions = options.try_into().map_err(Into::into)?;
+        let mut options: ConnectOptions = options.try_into().map_err(Into::into)?;
+        if options.secure && options.tls.is_none() {
+            options.tls = Some(self.default_client_tls()?);
+        }
         if self.conns.is_full() {
             return Err(Error::Config(
                 "the limit of connections is reached".to_owned(),
@@ -189,6 +194,41 @@ impl Core {
         self.register(id, interest)
     }
 
+    /// The socket is connected: puts TLS on it if asked for, then begins the handshake.
+    fn begin_session(&mut self, id: ConnId) {
+        let Some(entry) = self.conns.get_mut(id) else {
+            return;
+        };
+        let Stage::Connect(connecting) = &mut entry.stage else {
+            return;
+        };
+        let options = &connecting.options;
+        if options.secure {
+            let session = match (&options.tls, &options.destination) {
+                (Some(tls), Destination::Tcp { host, .. }) => tls.connect(host),
+                _ => Err(TlsError::NoRoots),
+            };
+            match session {
+                Ok(session) => {
+                    let link = std::mem::replace(&mut entry.link, Link::Gone);
+                    entry.link = link.secure(session);
+                }
+                Err(error) => return self.fail_connect(id, ConnectCause::Tls(error)),
+            }
+        }
+        self.begin_handshake(id);
+    }
+
+    pub(crate) fn is_connecting(&self, id: ConnId) -> bool {
+        matches!(
+            self.conns.get(id),
+            Some(Entry {
+                stage: Stage::Connect(_),
+                ..
+            })
+        )
+    }
+
     fn begin_handshake(&mut self, id: ConnId) {
         let now = self.now();
         let Some(entry) = self.conns.get_mut(id) else {
@@ -248,11 +288,11 @@ impl Engine {
             return true;
         }
         let finished = match core.conns.get(id).map(|entry| &entry.link) {
-            Some(Link::Socket(socket)) => socket.finish_connect(),
-            _ => Ok(()),
+            Some(link) => link.socket().map_or(Ok(()), Socket::finish_connect),
+            None => Ok(()),
         };
         match finished {
-            Ok(()) => core.begin_handshake(id),
+            Ok(()) => core.begin_session(id),
             Err(error) => {
                 core.unregister(id);
                 core.try_next(id, error);
@@ -344,6 +384,14 @@ impl Engine {
             _ => ConnectCause::Aborted,
         };
         let error = connecting.error(cause);
+        self.connect_failed(id, &error);
+    }
+
+    pub(crate) fn connecting_tls_failed(&mut self, id: ConnId, error: TlsError) {
+        let Some(connecting) = self.core.connecting(id) else {
+            return;
+        };
+        let error = connecting.error(ConnectCause::Tls(error));
         self.connect_failed(id, &error);
     }
 

@@ -17,7 +17,7 @@ use crate::exchange::Exchange;
 use crate::files::FileRequest;
 use crate::http::{Body, FileBody, Response};
 use crate::id::ConnId;
-use crate::protocol::{CloseCause, Peer};
+use crate::protocol::CloseCause;
 use crate::route::Target;
 
 /// A file is read in pieces of this size: large enough that the calls do not show, small enough
@@ -142,7 +142,7 @@ impl Engine {
         let Some(entry) = self.core.conns.get(id) else {
             return;
         };
-        let Some(peer) = entry.link.peer_addr().map(Peer::new) else {
+        let Some(peer) = self.core.peer(id) else {
             // It is gone already, which the next read will tell.
             return self.core.doom(id, CloseCause::Aborted);
         };

@@ -3,18 +3,16 @@
 //! Values only; how a connection comes about is the connect stage's business.
 
 use std::fmt;
-use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ::http::{HeaderMap, HeaderName, HeaderValue};
-use sockeye_proto::handshake::HandshakeError;
-use sockeye_proto::http;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use sockeye_proto::ws::Delivery;
 use url::Url;
 
 use crate::error::Error;
 use crate::protocol::Overflow;
+use crate::tls::ClientTls;
 
 /// Where to connect to, and what to say there.
 ///
@@ -39,6 +37,8 @@ pub struct ConnectOptions {
     pub(crate) delivery: Delivery,
     pub(crate) overflow: Overflow,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) secure: bool,
+    pub(crate) tls: Option<ClientTls>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl fmt::Display for Destination {
 }
 
 impl ConnectOptions {
-    /// For a URL: `ws://host:port/path?query`, or `ws+unix:/path/of/socket:/path?query` for a Unix
+    /// For a URL: `ws://host:port/path?query`, the same with `wss://`, or `ws+unix:/path/of/socket:/path?query` for a Unix
     /// socket.
     ///
     /// # Errors
@@ -74,13 +74,10 @@ impl ConnectOptions {
             )
         })?;
         match parsed.scheme() {
-            "ws" => {}
-            "wss" => return Err(Error::invalid(url, "TLS is not available; use ws://")),
+            "ws" | "wss" => {}
             other => {
-                return Err(Error::invalid(
-                    url,
-                    format!("the scheme {other} is not ws://"),
-                ));
+                let problem = format!("the scheme {other} is neither ws:// nor wss://");
+                return Err(Error::invalid(url, problem));
             }
         }
         if !parsed.username().is_empty() || parsed.password().is_some() {
@@ -109,7 +106,9 @@ impl ConnectOptions {
             host: host.to_owned(),
             port,
         };
-        Ok(Self::to(destination, host_header, target))
+        let mut options = Self::to(destination, host_header, target);
+        options.secure = parsed.scheme() == "wss";
+        Ok(options)
     }
 
     fn unix(url: &str, rest: &str) -> Result<Self, Error> {
@@ -138,7 +137,16 @@ impl ConnectOptions {
             delivery: Delivery::default(),
             overflow: Overflow::default(),
             timeout: None,
+            secure: false,
+            tls: None,
         }
+    }
+
+    /// How to speak TLS with a `wss://` server. The default trusts the machine's roots.
+    #[must_use]
+    pub fn tls(mut self, tls: ClientTls) -> Self {
+        self.tls = Some(tls);
+        self
     }
 
     /// Sends an Origin header, as browsers do.
@@ -199,82 +207,5 @@ impl TryFrom<String> for ConnectOptions {
 
     fn try_from(url: String) -> Result<Self, Error> {
         Self::new(&url)
-    }
-}
-
-/// What was being done when an outgoing connection failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Step {
-    /// Looking the host's name up.
-    Resolve,
-    /// Connecting the socket.
-    Connect,
-    /// The WebSocket opening handshake.
-    Handshake,
-}
-
-/// Why an outgoing connection did not open. Says the step and the cause.
-#[derive(Debug)]
-pub struct ConnectError {
-    pub(crate) step: Step,
-    pub(crate) subject: String,
-    pub(crate) cause: ConnectCause,
-}
-
-/// What stopped an outgoing connection.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum ConnectCause {
-    /// This side gave it up, for example because the engine ends.
-    Aborted,
-    /// The server's answer is not what RFC 6455 §4.1 asks for, or it refused.
-    Handshake(HandshakeError),
-    /// The system said no.
-    Io(io::Error),
-    /// The request cannot be written as it was asked for.
-    Request(http::Misuse),
-    /// It was not done in time.
-    TimedOut,
-}
-
-impl ConnectError {
-    /// What was being done.
-    pub fn step(&self) -> Step {
-        self.step
-    }
-
-    /// What stopped it.
-    pub fn cause(&self) -> &ConnectCause {
-        &self.cause
-    }
-}
-
-impl fmt::Display for ConnectError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let subject = &self.subject;
-        match self.step {
-            Step::Resolve => write!(f, "resolve {subject}: ")?,
-            Step::Connect => write!(f, "connect {subject}: ")?,
-            Step::Handshake => write!(f, "WebSocket handshake with {subject}: ")?,
-        }
-        match &self.cause {
-            ConnectCause::Aborted => f.write_str("given up by this side"),
-            ConnectCause::Handshake(error) => error.fmt(f),
-            ConnectCause::Io(error) => error.fmt(f),
-            ConnectCause::Request(misuse) => misuse.fmt(f),
-            ConnectCause::TimedOut => f.write_str("timed out"),
-        }
-    }
-}
-
-impl std::error::Error for ConnectError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match &self.cause {
-            ConnectCause::Handshake(error) => Some(error),
-            ConnectCause::Io(error) => Some(error),
-            ConnectCause::Request(misuse) => Some(misuse),
-            ConnectCause::Aborted | ConnectCause::TimedOut => None,
-        }
     }
 }

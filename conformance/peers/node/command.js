@@ -1,0 +1,66 @@
+'use strict';
+// The command under test, started on a port of the kernel's choice and ended by its own handle.
+
+const { spawn } = require('node:child_process');
+const { once } = require('node:events');
+const readline = require('node:readline');
+
+const SOON = 10_000; // milliseconds within which anything has to happen
+
+function binary() {
+  const path = process.env.SOCKEYE_BIN;
+  if (!path) throw new Error('SOCKEYE_BIN is not set: `cargo xtask test peers` sets it');
+  return path;
+}
+
+/** What `promise` comes to, or an error that says what did not happen in time. */
+function within(promise, what, milliseconds = SOON) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`not within ${milliseconds} ms: ${what}`)), milliseconds);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
+/** Starts `sockeye serve`; `stop` ends it and fails unless it ended well. */
+async function serve(...args) {
+  const listen = args.includes('--listen') ? [] : ['--listen', '127.0.0.1:0'];
+  const child = spawn(binary(), ['serve', ...listen, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const exited = once(child, 'exit');
+  const lines = readline.createInterface({ input: child.stdout });
+  const announced = once(lines, 'line').then(([line]) => line);
+  const line = await within(Promise.race([announced, exited.then(() => 'ended')]), 'the server listens');
+  const address = /^listening on http:\/\/(.*)\/$/.exec(line);
+  if (!address) throw new Error(`the server said: ${line}`);
+  return {
+    host: address[1],
+    port: Number(address[1].split(':').pop()),
+    async stop() {
+      child.kill('SIGTERM');
+      try {
+        const [code, signal] = await within(exited, 'the server ends');
+        if (code !== 0) throw new Error(`the server ended with ${code ?? signal}`);
+      } finally {
+        child.kill('SIGKILL');
+      }
+    },
+  };
+}
+
+/** Runs `sockeye connect` to its end. */
+async function connect(args, input = '') {
+  const child = spawn(binary(), ['connect', ...args], { stdio: ['pipe', 'pipe', 'pipe'] });
+  const out = [], err = [];
+  child.stdout.on('data', (data) => out.push(data));
+  child.stderr.on('data', (data) => err.push(data));
+  child.stdin.on('error', () => {}); // it may end before it has read everything
+  child.stdin.end(input);
+  try {
+    const [status] = await within(once(child, 'close'), 'the client ends', 3 * SOON);
+    return { status, out: Buffer.concat(out), err: Buffer.concat(err).toString() };
+  } finally {
+    child.kill('SIGKILL');
+  }
+}
+
+module.exports = { SOON, binary, connect, serve, within };

@@ -1,0 +1,11 @@
+//! The WebSocket machine from outside: golden dialogues, every way to cut them, machines talking
+//! to each other, and each limit at its bound.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod cut;
+mod deadline;
+mod dialogue;
+mod limit;
+mod pair;
+mod rig;
+mod talk;

@@ -1,0 +1,193 @@
+//! The stages of `cargo xtask test`: what each is called, what it runs, and how they are told.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
+
+use crate::autobahn::{self, AutobahnArgs};
+use crate::command::{self, Failure};
+use crate::workspace::Workspace;
+use crate::{conformance, msrv, setup};
+
+/// One stage, in the order in which they run: what fails fastest comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum Stage {
+    /// Check for the tools that tests need, and install the missing ones
+    Setup,
+    /// Formatting
+    Fmt,
+    /// Lints, with no, the default and all features
+    Clippy,
+    /// Unit and integration tests, examples, documentation tests
+    Unit,
+    /// Documentation, without a warning
+    Doc,
+    /// The stated minimum Rust version against dependencies, the standard library, a compiler
+    Msrv,
+    /// The release build of the command
+    Build,
+    /// The Autobahn testsuite: server on epoll and on poll, client; strict
+    Autobahn,
+    /// Foreign peers: Python websockets, npm ws, curl, libwebsockets, raw bytes
+    Peers,
+    /// The demo page in headless Chromium
+    Browser,
+}
+
+impl Stage {
+    fn name(self) -> String {
+        self.to_possible_value()
+            .map(|value| value.get_name().to_owned())
+            .unwrap_or_default()
+    }
+
+    fn about(self) -> String {
+        let about = self
+            .to_possible_value()
+            .and_then(|value| value.get_help().cloned());
+        about.unwrap_or_default().to_string()
+    }
+
+    fn run(self, workspace: &Workspace, install: bool) -> Result<(), Failure> {
+        match self {
+            Self::Setup => setup::ensure(workspace, Self::value_variants(), install),
+            Self::Fmt => command::run(workspace.cargo(&["fmt"]).args(["--all", "--check"])),
+            Self::Clippy => clippy(workspace),
+            Self::Unit => unit(workspace),
+            Self::Doc => doc(workspace),
+            Self::Msrv => msrv::check(workspace),
+            Self::Build => conformance::build(workspace).map(drop),
+            Self::Autobahn => autobahn::run(workspace, &AutobahnArgs::default()),
+            Self::Peers => conformance::peers(workspace),
+            Self::Browser => conformance::browser(workspace),
+        }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.name())
+    }
+}
+
+/// Prints the stages.
+pub(crate) fn list() {
+    for stage in Stage::value_variants() {
+        println!("{stage:<9} {}", stage.about());
+    }
+}
+
+/// Runs `chosen` (all stages when empty) in the order of `Stage`, and sums up.
+pub(crate) fn run_all(
+    workspace: &Workspace,
+    chosen: &[Stage],
+    keep_going: bool,
+    install: bool,
+) -> Result<(), Failure> {
+    let mut stages = if chosen.is_empty() {
+        Stage::value_variants()
+    } else {
+        chosen
+    }
+    .to_vec();
+    stages.sort_unstable();
+    stages.dedup();
+    if !stages.contains(&Stage::Setup) {
+        setup::ensure(workspace, &stages, install)?;
+    }
+
+    let mut results: Vec<(Stage, Result<Duration, Failure>)> = Vec::new();
+    for &stage in &stages {
+        println!("\n━━━ {stage}: {} ━━━", stage.about());
+        let start = Instant::now();
+        let result = stage.run(workspace, install).map(|()| start.elapsed());
+        match &result {
+            Ok(time) => println!("─── {stage} passed, {:.1} s", time.as_secs_f32()),
+            Err(why) => println!("─── {stage} FAILED: {why}"),
+        }
+        let failed = result.is_err();
+        results.push((stage, result));
+        if failed && !keep_going {
+            break;
+        }
+    }
+
+    println!();
+    for (stage, result) in &results {
+        match result {
+            Ok(time) => println!("{stage:<9} {:6.1} s", time.as_secs_f32()),
+            Err(why) => println!("{stage:<9} FAILED: {why}"),
+        }
+    }
+    let failed = results.iter().filter(|(_, result)| result.is_err()).count();
+    let skipped = stages.len() - results.len();
+    for stage in &stages[results.len()..] {
+        println!("{stage:<9} not run");
+    }
+    print!("stages: {} passed, {failed} failed", results.len() - failed);
+    if skipped > 0 {
+        print!(", {skipped} skipped");
+    }
+    println!();
+    if failed > 0 {
+        Err(Failure::new("the tests did not pass"))
+    } else {
+        Ok(())
+    }
+}
+
+fn clippy(workspace: &Workspace) -> Result<(), Failure> {
+    for features in [&["--no-default-features"][..], &[], &["--all-features"]] {
+        let mut command = workspace.cargo(&["clippy"]);
+        command
+            .args(["--workspace", "--all-targets"])
+            .args(features);
+        command::run(command.args(["--", "-D", "warnings"]))?;
+    }
+    Ok(())
+}
+
+fn unit(workspace: &Workspace) -> Result<(), Failure> {
+    if command::output(workspace.command("cargo").args(["nextest", "--version"])).is_some() {
+        let mut command = workspace.cargo(&["nextest", "run"]);
+        command::run(command.args(["--workspace", "--all-features", "--all-targets"]))?;
+    } else {
+        println!("cargo-nextest is not installed: cargo test does it, one program at a time");
+        let mut command = workspace.cargo(&["test"]);
+        command::run(command.args(["--workspace", "--all-features", "--all-targets"]))?;
+    }
+    command::run(
+        workspace
+            .cargo(&["test"])
+            .args(["--workspace", "--all-features", "--doc"]),
+    )
+}
+
+fn doc(workspace: &Workspace) -> Result<(), Failure> {
+    // The command and the library share the name `sockeye`: the library comes last and keeps it.
+    for selection in [
+        &["--package", "sockeye-cli", "--bins"][..],
+        &["--workspace", "--exclude", "sockeye-cli"],
+    ] {
+        let mut command = workspace.cargo(&["doc"]);
+        command
+            .args(["--no-deps", "--all-features", "--document-private-items"])
+            .args(selection);
+        command::run(command.env("RUSTDOCFLAGS", "-D warnings"))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_stage_has_a_name_and_says_what_it_does() {
+        for stage in Stage::value_variants() {
+            assert!(!stage.name().is_empty(), "{stage:?}");
+            assert!(!stage.about().is_empty(), "{stage:?}");
+        }
+    }
+}
