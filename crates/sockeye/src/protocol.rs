@@ -282,7 +282,8 @@ impl<S> Accepted<S> {
 /// The HTTP answer to a handshake that the program does not accept.
 #[derive(Debug)]
 pub struct Reject {
-    pub(crate) response: Response,
+    /// Behind a pointer, so that accepting does not pay for it.
+    pub(crate) response: Box<Response>,
 }
 
 impl Reject {
@@ -292,16 +293,16 @@ impl Reject {
             .ok()
             .filter(|s| s.is_client_error() || s.is_server_error())
             .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Self {
-            response: Response::status(status),
-        }
+        Self::from(Response::status(status))
     }
 }
 
 impl From<Response> for Reject {
     /// Rejects with any answer, for example a redirect or a request for credentials.
     fn from(response: Response) -> Self {
-        Self { response }
+        Self {
+            response: Box::new(response),
+        }
     }
 }
 

@@ -164,7 +164,7 @@ impl Engine {
         let (session, options) = match protocol.accept(id, request, &peer) {
             Ok(accepted) => accepted,
             Err(reject) => {
-                self.core.respond(id, reject.response);
+                self.core.respond(id, *reject.response);
                 return;
             }
         };
