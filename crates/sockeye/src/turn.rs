@@ -501,6 +501,8 @@ impl Engine {
             Event::Text(text) => protocol.text(conn, index, text),
             Event::Binary(data) => protocol.binary(conn, index, data),
             Event::Chunk(chunk) => protocol.chunk(conn, index, chunk),
+            // The Pong is already in the outbox.
+            Event::Ping(data) => protocol.ping(conn, index, data),
             Event::Pong(data) => protocol.pong(conn, index, data),
             Event::Close(frame) => {
                 let info = CloseInfo::handshake(frame.code, frame.reason.into_string());
@@ -509,7 +511,6 @@ impl Engine {
             Event::Lost(lost) => {
                 self.close_session(id, &CloseInfo::unclean(CloseCause::Lost(lost)))
             }
-            // The Pong is already in the outbox.
             _ => {}
         }
     }
