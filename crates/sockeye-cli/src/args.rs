@@ -58,7 +58,9 @@ Examples:
   sockeye completions bash > ~/.local/share/bash-completion/completions/sockeye
   sockeye completions zsh > ~/.zfunc/_sockeye
   sockeye completions fish > ~/.config/fish/completions/sockeye.fish")]
-    Completions { shell: Shell },
+    Completions {
+        shell: Shell,
+    },
 }
 
 /// Serve files and WebSocket endpoints
@@ -316,7 +318,6 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "must be at least 0.001 seconds, and not for ever".to_owned())
 }
 
-
 fn parse_header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
     let (name, value) = text
         .split_once(':')
@@ -373,7 +374,16 @@ mod tests {
         ] {
             assert_eq!(parse_size(text), Ok(size), "{text}");
         }
-        for text in ["", "K", "-1", "0", "1.5M", "1T", "99999999999999999999", "99999999G"] {
+        for text in [
+            "",
+            "K",
+            "-1",
+            "0",
+            "1.5M",
+            "1T",
+            "99999999999999999999",
+            "99999999G",
+        ] {
             assert!(parse_size(text).is_err(), "{text}");
         }
     }
@@ -404,7 +414,13 @@ mod tests {
             let page = Origin::Page("https://example.org".to_owned());
             assert_eq!(parse_origin(text), Ok(page), "{text}");
         }
-        for text in ["", "example.org", "https://example.org/path", "file:///x", "https://a/?b"] {
+        for text in [
+            "",
+            "example.org",
+            "https://example.org/path",
+            "file:///x",
+            "https://a/?b",
+        ] {
             assert!(parse_origin(text).is_err(), "{text}");
         }
     }

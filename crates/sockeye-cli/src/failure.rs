@@ -58,6 +58,7 @@ impl From<FilesError> for Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Closed(info) if info.clean => write!(f, "the server {info}"),
             Self::Closed(info) => info.fmt(f),
             Self::Connect(error) => f.write_str(error),
             Self::Engine(error) => error.fmt(f),

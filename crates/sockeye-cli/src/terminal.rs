@@ -61,6 +61,11 @@ pub(crate) fn harmless(text: &str) -> String {
 pub(crate) struct Settings(Option<Termios>);
 
 impl Settings {
+    /// Nothing to restore.
+    pub(crate) fn none() -> Self {
+        Self(None)
+    }
+
     /// Those of standard input; none if that is no terminal.
     pub(crate) fn save() -> Self {
         Self(tcgetattr(rustix::stdio::stdin()).ok())

@@ -122,6 +122,13 @@ impl Entry {
         !(self.flags.paused || self.flags.choked || self.flags.held)
     }
 
+    /// Whether received bytes wait to be looked at before any others.
+    pub(crate) fn has_stash(&self) -> bool {
+        self.rare
+            .as_ref()
+            .is_some_and(|rare| !rare.stash.is_empty())
+    }
+
     /// What the poller should report.
     pub(crate) fn wanted_interest(&self) -> Interest {
         if let Stage::Connect(connecting) = &self.stage
@@ -130,7 +137,7 @@ impl Entry {
             return interest;
         }
         Interest {
-            readable: self.may_receive() && !self.flags.eof,
+            readable: self.may_receive() && !self.has_stash() && !self.flags.eof,
             writable: self.flags.blocked,
         }
     }

@@ -125,6 +125,10 @@ impl Engine {
             }
             return;
         }
+        if entry.has_stash() {
+            // Resumed in this turn's last phases: what came first goes first.
+            return;
+        }
         let mut buffer = std::mem::take(&mut self.read_buf);
         match entry.link.read(&mut buffer) {
             Ok(0) => self.end_of_stream(id),
@@ -446,6 +450,12 @@ impl Engine {
         {
             let mut stash = std::mem::take(&mut rare.stash);
             self.feed(id, &mut stash);
+        }
+        if self.core.conns.get(id).is_some_and(|entry| {
+            entry.may_receive() && !entry.has_stash() && entry.link.has_buffered_input()
+        }) {
+            // The poller knows nothing of what the link has read ahead.
+            self.core.deferred.push(Deferred::Read(id));
         }
         self.core.flush(id);
     }

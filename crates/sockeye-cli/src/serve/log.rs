@@ -98,12 +98,7 @@ impl<P: Protocol> Protocol for Logged<P> {
         self.protocol.on_timeout(conn, session);
     }
 
-    fn on_broadcast(
-        &mut self,
-        conn: &mut Conn<'_>,
-        session: &mut P::Session,
-        message: &Prepared,
-    ) {
+    fn on_broadcast(&mut self, conn: &mut Conn<'_>, session: &mut P::Session, message: &Prepared) {
         self.protocol.on_broadcast(conn, session, message);
     }
 

@@ -13,11 +13,11 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use slab::Slab;
 use sockeye::{
     Accepted, Bytes, CloseCode, CloseInfo, Conn, ConnId, Core, Message, Peer, Prepared, Protocol,
     Reject, Request, Text,
 };
-use slab::Slab;
 
 /// How long those who hold the others up may take to catch up.
 const GRACE: Duration = Duration::from_secs(5);

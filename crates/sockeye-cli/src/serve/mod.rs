@@ -14,7 +14,9 @@ use std::time::Duration;
 
 use nix::unistd::{Gid, Group, Uid, User};
 use sockeye::net::{LocalAddr, raise_descriptor_limit};
-use sockeye::{Engine, Files, Handle, Limits, ListenerMut, OriginPolicy, ShutdownReport};
+use sockeye::{
+    Engine, Files, Handle, Limits, ListenerMut, OriginPolicy, ProtocolKey, ShutdownReport,
+};
 
 use self::log::{Log, Logged};
 use crate::args::{Origin, ServeArgs};
@@ -28,7 +30,9 @@ const DRAIN: Duration = Duration::from_secs(10);
 pub(crate) fn run(args: ServeArgs) -> Result<(), Failure> {
     let log = Log::new(args.quiet, args.verbose);
     if let Err(error) = raise_descriptor_limit() {
-        log.say(format_args!("the limit of descriptors stays as it is: {error}"));
+        log.say(format_args!(
+            "the limit of descriptors stays as it is: {error}"
+        ));
     }
     let identity = Identity::find(args.user.as_deref(), args.group.as_deref())?;
     let origin = origin_policy(&args.origin)?;
@@ -124,18 +128,16 @@ fn origin_policy(origins: &[Origin]) -> Result<OriginPolicy, Failure> {
 
 /// The built-in endpoints.
 struct Endpoints {
-    broadcast: sockeye::ProtocolKey<Logged<broadcast::Broadcast>>,
-    echo: sockeye::ProtocolKey<Logged<echo::Echo>>,
-    increment: sockeye::ProtocolKey<Logged<increment::Increment>>,
-    mirror: sockeye::ProtocolKey<Logged<mirror::Mirror>>,
+    broadcast: ProtocolKey<Logged<broadcast::Broadcast>>,
+    echo: ProtocolKey<Logged<echo::Echo>>,
+    increment: ProtocolKey<Logged<increment::Increment>>,
+    mirror: ProtocolKey<Logged<mirror::Mirror>>,
 }
 
 impl Endpoints {
     fn host(engine: &mut Engine, log: Log) -> Self {
         Self {
-            broadcast: engine.host_with(|key| {
-                Logged::new("broadcast", broadcast::Broadcast::new(key), log)
-            }),
+            broadcast: engine.host(Logged::new("broadcast", broadcast::Broadcast, log)),
             echo: engine.host(Logged::new("echo", echo::Echo, log)),
             increment: engine.host(Logged::new("increment", increment::Increment, log)),
             mirror: engine.host(Logged::new("mirror", mirror::Mirror::default(), log)),
@@ -198,10 +200,7 @@ impl Identity {
         if let Some(name) = group {
             let known = match name.parse() {
                 Ok(gid) => Some(Gid::from_raw(gid)),
-                Err(_) => Group::from_name(name)
-                    .ok()
-                    .flatten()
-                    .map(|group| group.gid),
+                Err(_) => Group::from_name(name).ok().flatten().map(|group| group.gid),
             };
             let gid = known.ok_or_else(|| {
                 Failure::Nobody(format!("--group {name}: there is no such group"))
