@@ -455,6 +455,15 @@ impl Engine {
             let mut stash = std::mem::take(&mut rare.stash);
             self.feed(id, &mut stash);
         }
+        if self
+            .core
+            .conns
+            .get(id)
+            .is_some_and(|entry| entry.may_read() && entry.link.has_buffered_input())
+        {
+            // The poller knows nothing of what the link has read ahead.
+            self.core.deferred.push(Deferred::Read(id));
+        }
         self.core.flush(id);
     }
 
@@ -505,6 +514,8 @@ impl Engine {
             Event::Text(text) => protocol.text(conn, index, text),
             Event::Binary(data) => protocol.binary(conn, index, data),
             Event::Chunk(chunk) => protocol.chunk(conn, index, chunk),
+            // The Pong is already in the outbox.
+            Event::Ping(data) => protocol.ping(conn, index, data),
             Event::Pong(data) => protocol.pong(conn, index, data),
             Event::Close(frame) => {
                 let info = CloseInfo::handshake(frame.code, frame.reason.into_string());
@@ -513,7 +524,6 @@ impl Engine {
             Event::Lost(lost) => {
                 self.close_session(id, &CloseInfo::unclean(CloseCause::Lost(lost)))
             }
-            // The Pong is already in the outbox.
             _ => {}
         }
     }
