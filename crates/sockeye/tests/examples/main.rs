@@ -6,9 +6,9 @@ mod process;
 mod visitor;
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sockeye::{
     Accepted, CloseCode, Conn, Engine, Peer, Protocol, ProtocolKey, Reject, Request, Text,
@@ -262,13 +262,26 @@ fn autobahn_client_visits_every_case() {
     assert_eq!(suite.echoes, ["case 1", "case 3"]);
 }
 
+/// An idle loop sleeps: those of somebody else are where this goes wrong.
 #[test]
-fn a_server_without_a_client_uses_no_processor_time() {
-    // The loops of somebody else are the ones that get this wrong.
-    for name in ["echo", "external_loop"] {
+fn idle_servers_use_no_processor_time() {
+    const WHILE: Duration = Duration::from_millis(400);
+    for name in ["echo", "external_loop", "tokio_loop"] {
         let (example, address) = Example::serve(name);
-        let stream = TcpStream::connect(address).unwrap();
-        stream.shutdown(Shutdown::Write).unwrap();
-        drop(example);
+        let (mut engine, visitor) = client();
+        let url = format!("ws://{address}/echo");
+        let visit = Visit::open(&mut engine, visitor, &url);
+        engine.core().send(visit.id, "hello");
+        visit.expect(&mut engine, "hello");
+        let _silent = TcpStream::connect(address).unwrap();
+        let before = example.processor_time();
+        let end = Instant::now() + WHILE;
+        while Instant::now() < end {
+            engine
+                .turn(Some(end.saturating_duration_since(Instant::now())))
+                .unwrap();
+        }
+        let used = example.processor_time() - before;
+        assert!(used < WHILE / 4, "{name} used {used:?}");
     }
 }
