@@ -1,4 +1,5 @@
 //! Every example does what it says, as a program of its own.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod conversation;
 mod process;
@@ -92,7 +93,7 @@ fn tokio_loop_serves_a_task_of_tokio() {
 fn chat_has_rooms() {
     let (_example, address) = Example::serve("chat");
     let (mut engine, visitor) = client();
-    let mut enter = |engine: &mut Engine, path: &str| {
+    let enter = |engine: &mut Engine, path: &str| {
         Visit::open(engine, visitor, &format!("ws://{address}/rooms/{path}"))
     };
     let ada = enter(&mut engine, "kitchen?name=Ada");

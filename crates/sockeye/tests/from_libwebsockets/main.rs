@@ -1,5 +1,6 @@
 //! One test for each row of `docs/from-libwebsockets.md`: what a program did with the C API of
 //! 2011, done with this engine. Server and client share one loop, as they could there.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod client;
 mod document;
