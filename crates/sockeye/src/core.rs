@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sockeye_proto::ws::{Config, Delivery, Fate, Prepared};
+use sockeye_proto::ws::{Config, Delivery, Fate, Prepared, Role};
 use sockeye_proto::{Cx, Limits, Shared};
 
 use crate::clock::Clock;
@@ -360,7 +360,12 @@ impl Core {
             rare.counted = waiting;
         }
         if waiting > self.limits.high_water {
-            entry.flags.choked = true;
+            // Of two peers that send more than the other has read, one must go on reading, or both
+            // wait till the write stall ends it. That is the client: what it sends is its own doing.
+            entry.flags.choked = !matches!(
+                &entry.stage,
+                Stage::WebSocket(ws) if ws.role() == Role::Client
+            );
         } else if waiting <= self.limits.low_water {
             if std::mem::take(&mut entry.flags.choked) {
                 self.deferred.push(Deferred::Resume(id));

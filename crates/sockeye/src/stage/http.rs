@@ -347,9 +347,7 @@ impl Core {
     }
 
     fn respond_error(&mut self, id: ConnId, error: HttpError) {
-        let ResponseHead { status, headers } = error.response();
-        let mut response = Response::error(status, &error.to_string());
-        response.headers.extend(headers);
+        let response = explain(error.response(), &error.to_string());
         self.respond(id, response);
         self.mark_dirty(id);
     }
@@ -392,8 +390,18 @@ impl Core {
 }
 
 fn refusal(error: &HandshakeError) -> Response {
-    let ResponseHead { status, headers } = error.response();
-    let mut response = Response::error(status, &error.to_string());
+    explain(error.response(), &error.to_string())
+}
+
+/// A page with an explanation, and the fields that the machine wants in the head, but for the type
+/// of the machine's own text.
+fn explain(head: ResponseHead, explanation: &str) -> Response {
+    let ResponseHead {
+        status,
+        mut headers,
+    } = head;
+    headers.remove(header::CONTENT_TYPE);
+    let mut response = Response::error(status, explanation);
     response.headers.extend(headers);
     response
 }

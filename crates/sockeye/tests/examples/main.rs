@@ -1,4 +1,5 @@
 //! Every example does what it says, as a program of its own.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod conversation;
 mod process;
@@ -6,9 +7,9 @@ mod process;
 mod visitor;
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sockeye::{
     Accepted, CloseCode, Conn, Engine, Peer, Protocol, ProtocolKey, Reject, Request, Text,
@@ -92,7 +93,7 @@ fn tokio_loop_serves_a_task_of_tokio() {
 fn chat_has_rooms() {
     let (_example, address) = Example::serve("chat");
     let (mut engine, visitor) = client();
-    let mut enter = |engine: &mut Engine, path: &str| {
+    let enter = |engine: &mut Engine, path: &str| {
         Visit::open(engine, visitor, &format!("ws://{address}/rooms/{path}"))
     };
     let ada = enter(&mut engine, "kitchen?name=Ada");
@@ -262,13 +263,26 @@ fn autobahn_client_visits_every_case() {
     assert_eq!(suite.echoes, ["case 1", "case 3"]);
 }
 
+/// An idle loop sleeps: those of somebody else are where this goes wrong.
 #[test]
-fn a_server_without_a_client_uses_no_processor_time() {
-    // The loops of somebody else are the ones that get this wrong.
-    for name in ["echo", "external_loop"] {
+fn idle_servers_use_no_processor_time() {
+    const WHILE: Duration = Duration::from_millis(400);
+    for name in ["echo", "external_loop", "tokio_loop"] {
         let (example, address) = Example::serve(name);
-        let stream = TcpStream::connect(address).unwrap();
-        stream.shutdown(Shutdown::Write).unwrap();
-        drop(example);
+        let (mut engine, visitor) = client();
+        let url = format!("ws://{address}/echo");
+        let visit = Visit::open(&mut engine, visitor, &url);
+        engine.core().send(visit.id, "hello");
+        visit.expect(&mut engine, "hello");
+        let _silent = TcpStream::connect(address).unwrap();
+        let before = example.processor_time();
+        let end = Instant::now() + WHILE;
+        while Instant::now() < end {
+            engine
+                .turn(Some(end.saturating_duration_since(Instant::now())))
+                .unwrap();
+        }
+        let used = example.processor_time() - before;
+        assert!(used < WHILE / 4, "{name} used {used:?}");
     }
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 /// A running example.
 #[derive(Debug)]
@@ -40,6 +41,16 @@ impl Example {
 
     pub(crate) fn stdin(&mut self) -> ChildStdin {
         self.child.stdin.take().unwrap()
+    }
+
+    /// What it has cost so far.
+    pub(crate) fn processor_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        // The second field is the name, in parentheses; the 14th and 15th are ticks of 10 ms.
+        let (_, fields) = stat.rsplit_once(") ").unwrap();
+        let fields = fields.split(' ').skip(11).take(2);
+        let ticks: u32 = fields.map(|ticks| ticks.parse::<u32>().unwrap()).sum();
+        ticks * Duration::from_millis(10)
     }
 
     /// Waits for its end. Returns whether it was satisfied.
