@@ -193,6 +193,7 @@ impl Core {
         };
         let outcome = ws.may_send();
         if outcome.is_ok() {
+            ws.note_sent(self.clock.now());
             let droppable = flags.blocked && *overflow == Overflow::DropOldest;
             if frame.len() <= SHARED_MIN_LEN && !droppable && outbox.is_contiguous() {
                 outbox.tail(&mut self.pool).extend_from_slice(frame);

@@ -1,4 +1,6 @@
 //! The engine on the simulator: everything it promises, in virtual time.
 
 mod accepting;
+mod segments;
 mod support;
+mod timing;
