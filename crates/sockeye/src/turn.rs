@@ -124,7 +124,12 @@ impl Engine {
         match entry.link.read(&mut buffer) {
             Ok(0) => self.end_of_stream(id),
             Ok(len) => {
-                self.feed(id, &mut buffer[..len]);
+                let left = self.feed(id, &mut buffer[..len]);
+                if left > 0
+                    && let Some(entry) = self.core.conns.get_mut(id)
+                {
+                    entry.rare().stash.push(&buffer[len - left..len]);
+                }
                 self.core.flush(id);
                 if self.core.conns.get(id).is_some_and(|entry| entry.link.has_buffered_input()) {
                     self.core.deferred.push(Deferred::Read(id));
@@ -150,16 +155,23 @@ impl Engine {
         }
     }
 
-    /// Hands received bytes to the stage, again after each change of stage. What may not be looked
-    /// at yet is stashed.
-    pub(crate) fn feed(&mut self, id: ConnId, mut input: &mut [u8]) {
+    /// Hands received bytes to the stage, again after each change of stage. Returns how many at the
+    /// end may not be looked at yet.
+    fn feed(&mut self, id: ConnId, mut input: &mut [u8]) -> usize {
         while !input.is_empty() {
             let Some(entry) = self.core.conns.get_mut(id) else {
-                return;
+                return 0;
             };
-            if entry.flags.paused || entry.flags.held {
-                entry.rare().stash.extend_from_slice(input);
-                return;
+            if entry.flags.doomed {
+                return 0;
+            }
+            // Between two messages, not only between two reads: a short request may have a long
+            // answer.
+            if entry.outbox.len() > self.core.limits.high_water {
+                entry.flags.choked = true;
+            }
+            if !entry.may_receive() {
+                return input.len();
             }
             let more = match entry.stage {
                 Stage::WebSocket(_) => self.feed_websocket(id, &mut input),
@@ -168,9 +180,10 @@ impl Engine {
                 Stage::Gone => false,
             };
             if !more {
-                return;
+                return 0;
             }
         }
+        0
     }
 
     fn end_of_stream(&mut self, id: ConnId) {
@@ -221,6 +234,8 @@ impl Engine {
         let Some(session) = entry.session.take() else {
             return;
         };
+        // Nothing reaches it any more, and who counts the members should not count it.
+        self.core.leave_all(id);
         let protocol = &mut self.protocols[usize::from(session.protocol)];
         protocol.close(Conn::new(&mut self.core, id), session.index, info);
     }
@@ -444,7 +459,13 @@ impl Engine {
             && !rare.stash.is_empty()
         {
             let mut stash = std::mem::take(&mut rare.stash);
-            self.feed(id, &mut stash);
+            let left = self.feed(id, stash.bytes());
+            if left > 0
+                && let Some(entry) = self.core.conns.get_mut(id)
+            {
+                stash.keep(left);
+                entry.rare().stash = stash;
+            }
         }
         self.core.flush(id);
     }
