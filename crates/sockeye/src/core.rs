@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::entry::{Entry, Stage};
 use crate::handle::Inbox;
 use crate::id::ConnId;
-use crate::link::Link;
+use crate::link::{Connector, Link};
 use crate::listener::Listeners;
 use crate::net::resolver::Resolver;
 use crate::outbox::{Flushed, Pool};
@@ -111,6 +111,7 @@ pub struct Core {
     pub(crate) driver: Driver,
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) resolver: Resolver,
+    pub(crate) connector: Option<Box<dyn Connector>>,
     pub(crate) stats: Stats,
     /// Bytes that wait for peers which take no more now, over all connections.
     pub(crate) backlog: usize,

@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::handle::{Command, Handle, Inbox};
 use crate::hosted::{DynProtocol, Hosted};
 use crate::id::ConnId;
-use crate::link::Acceptor;
+use crate::link::{Acceptor, Connector};
 use crate::listener::{Front, ListenerMut, Listeners, WAKER};
 use crate::net::listener::{ListenOptions, Listener};
 use crate::net::resolver::Resolver;
@@ -90,6 +90,7 @@ pub enum PollerKind {
 pub struct EngineBuilder {
     limits: Limits,
     driver: DriverChoice,
+    connector: Option<Box<dyn Connector>>,
     seed: Option<[u8; 32]>,
     now: Option<Instant>,
     listen_options: ListenOptions,
@@ -132,6 +133,13 @@ impl EngineBuilder {
     /// the loop calls [`Engine::service`] when they are ready, or at [`Engine::next_deadline`].
     pub fn registrar(mut self, registrar: impl Registrar + 'static) -> Self {
         self.driver = DriverChoice::Registrar(Box::new(registrar));
+        self
+    }
+
+    /// Opens outgoing TCP connections by something else than the engine's sockets, such as a
+    /// simulated network.
+    pub fn connector(mut self, connector: impl Connector + 'static) -> Self {
+        self.connector = Some(Box::new(connector));
         self
     }
 
@@ -211,6 +219,7 @@ impl EngineBuilder {
             driver,
             inbox: Arc::new(inbox),
             resolver: Resolver::new(),
+            connector: self.connector,
             stats: Stats::default(),
             backlog: 0,
             client_tls: None,
@@ -252,6 +261,7 @@ impl Engine {
         EngineBuilder {
             limits: Limits::default(),
             driver: DriverChoice::Kind(PollerKind::default()),
+            connector: None,
             seed: None,
             now: None,
             listen_options: ListenOptions::default(),

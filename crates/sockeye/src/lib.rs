@@ -50,6 +50,7 @@ mod protocol;
 mod route;
 mod send;
 mod shutdown;
+pub mod sim;
 mod slab;
 mod stage;
 mod timer;
@@ -79,7 +80,7 @@ pub use self::files::{FileRequest, Files, FilesError};
 pub use self::handle::{Handle, HandleError};
 pub use self::http::{Body, FileBody, FilePart, HeaderError, Response};
 pub use self::id::ConnId;
-pub use self::link::{Acceptor, Transport};
+pub use self::link::{Acceptor, Connector, Transport};
 pub use self::listener::ListenerMut;
 pub use self::protocol::{
     Accepted, CloseCause, CloseInfo, OnMessage, Overflow, Peer, Protocol, ProtocolKey, Reject,

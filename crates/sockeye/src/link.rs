@@ -67,6 +67,17 @@ pub trait Acceptor: fmt::Debug {
     fn set_interest(&mut self, token: Token, interest: Interest);
 }
 
+/// Opens outgoing connections in place of the engine's own sockets.
+pub trait Connector: fmt::Debug {
+    /// Opens a byte stream to a host. What is written before the peer answers must be kept for it.
+    ///
+    /// # Errors
+    ///
+    /// The connection could not be opened; [`ErrorKind::WouldBlock`](io::ErrorKind::WouldBlock) has
+    /// no special meaning here.
+    fn connect(&mut self, host: &str, port: u16) -> io::Result<Box<dyn Transport>>;
+}
+
 #[derive(Debug)]
 pub(crate) enum Link {
     Socket(Socket),

@@ -168,8 +168,9 @@ impl Listeners {
             .min()
     }
 
-    /// Lets listeners report again whose time has come, provided that there is room.
-    pub(crate) fn resume(&mut self, now: Instant, registrar: &mut dyn Registrar) {
+    /// Lets listeners report again whose time has come, if there is room for connections. Without
+    /// room their time is over all the same: then the next connection that ends resumes them.
+    pub(crate) fn resume(&mut self, now: Instant, has_room: bool, registrar: &mut dyn Registrar) {
         for index in 0..self.all.len() {
             let Some(listener) = self.get_mut(index) else {
                 continue;
@@ -179,7 +180,9 @@ impl Listeners {
                 continue;
             }
             listener.resume_at = None;
-            self.set_interest(index, Interest::READ, registrar);
+            if has_room {
+                self.set_interest(index, Interest::READ, registrar);
+            }
         }
     }
 

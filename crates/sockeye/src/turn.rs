@@ -311,9 +311,15 @@ impl Engine {
             }
         }
         self.expired = expired;
+        self.resume_listeners();
+    }
+
+    fn resume_listeners(&mut self) {
+        let has_room = !self.core.conns.is_full();
+        let registrar = self.core.driver.registrar();
         self.core
             .listeners
-            .resume(self.core.now(), self.core.driver.registrar());
+            .resume(self.core.clock.now(), has_room, registrar);
     }
 
     fn expire_connection(&mut self, id: ConnId) {
@@ -480,11 +486,7 @@ impl Engine {
             self.core.conns.remove(id);
         }
         self.core.dead = dead;
-        if self.stopping.is_none() && !self.core.conns.is_full() {
-            self.core
-                .listeners
-                .resume(self.core.now(), self.core.driver.registrar());
-        }
+        self.resume_listeners();
     }
 
     /// Passes an event of a WebSocket on. Kept apart from [`feed_websocket`](Self::feed_websocket)

@@ -179,8 +179,15 @@ pub(crate) enum AcceptFailure {
 
 impl AcceptFailure {
     pub(crate) fn of(error: &io::Error) -> Self {
+        // An acceptor that is no socket makes its errors without the system's numbers.
+        match error.kind() {
+            io::ErrorKind::WouldBlock => return Self::Empty,
+            io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => {
+                return Self::Connection;
+            }
+            _ => {}
+        }
         match Errno::from_io_error(error) {
-            Some(Errno::AGAIN) => Self::Empty,
             Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => Self::Exhausted,
             // Linux hands on network errors of the new connection, see accept(2).
             Some(

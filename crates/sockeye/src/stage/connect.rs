@@ -119,13 +119,13 @@ impl Core {
         self.rearm(id);
         match destination {
             Destination::Unix(path) => {
-                let connected = Socket::connect_unix(&path)
-                    .and_then(|socket| self.carry(id, Link::Socket(socket), Interest::READ));
-                self.connecting(id)
-                    .map(|c| c.progress = no_more_addresses());
-                match connected {
-                    Ok(()) => self.begin_handshake(id),
-                    Err(error) => self.fail_connect(id, ConnectCause::Io(error)),
+                let link = Socket::connect_unix(&path).map(Link::Socket);
+                self.begin_connected(id, link);
+            }
+            Destination::Tcp { host, port } if self.connector.is_some() => {
+                if let Some(connector) = &mut self.connector {
+                    let link = connector.connect(&host, port).map(Link::Other);
+                    self.begin_connected(id, link);
                 }
             }
             Destination::Tcp { host, port } => {
@@ -138,6 +138,20 @@ impl Core {
             }
         }
         Ok(id)
+    }
+
+    /// Goes on with a link that is connected already.
+    fn begin_connected(&mut self, id: ConnId, link: io::Result<Link>) {
+        let carried = link.and_then(|link| self.carry(id, link, Interest::READ));
+        if let Some(connecting) = self.connecting(id) {
+            connecting.progress = Progress::Connecting {
+                addresses: Vec::new().into_iter(),
+            };
+        }
+        match carried {
+            Ok(()) => self.begin_handshake(id),
+            Err(error) => self.fail_connect(id, ConnectCause::Io(error)),
+        }
     }
 
     fn connecting(&mut self, id: ConnId) -> Option<&mut Connecting> {
@@ -414,11 +428,5 @@ impl Engine {
             let hosted = &mut self.protocols[usize::from(protocol)];
             hosted.connect_error(&mut self.core, session, error);
         }
-    }
-}
-
-fn no_more_addresses() -> Progress {
-    Progress::Connecting {
-        addresses: Vec::new().into_iter(),
     }
 }
