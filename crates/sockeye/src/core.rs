@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sockeye_proto::ws::{Config, Delivery, Fate, Prepared, Role};
+use sockeye_proto::ws::{Config, Delivery, Fate, Prepared};
 use sockeye_proto::{Cx, Limits, Shared};
 
 use crate::clock::Clock;
@@ -273,6 +273,15 @@ impl Core {
         Ok(tls)
     }
 
+    /// Ends all memberships of a connection.
+    pub(crate) fn leave_all(&mut self, id: ConnId) {
+        let rare = self.conns.get_mut(id).and_then(|entry| entry.rare.as_mut());
+        let held = rare.map(|rare| std::mem::take(&mut rare.topics));
+        for membership in held.unwrap_or_default() {
+            self.leave(membership);
+        }
+    }
+
     pub(crate) fn config(&self, delivery: Delivery) -> Arc<Config> {
         match delivery {
             Delivery::Whole => Arc::clone(&self.whole),
@@ -354,18 +363,9 @@ impl Core {
         let Some(entry) = self.conns.get_mut(id) else {
             return;
         };
-        let waiting = entry.outbox.len();
-        if let Some(rare) = &mut entry.rare {
-            self.backlog = self.backlog - rare.counted + waiting;
-            rare.counted = waiting;
-        }
+        let waiting = entry.count(&mut self.backlog);
         if waiting > self.limits.high_water {
-            // Of two peers that send more than the other has read, one must go on reading, or both
-            // wait till the write stall ends it. That is the client: what it sends is its own doing.
-            entry.flags.choked = !matches!(
-                &entry.stage,
-                Stage::WebSocket(ws) if ws.role() == Role::Client
-            );
+            entry.choke();
         } else if waiting <= self.limits.low_water {
             if std::mem::take(&mut entry.flags.choked) {
                 self.deferred.push(Deferred::Resume(id));
@@ -509,15 +509,13 @@ impl Core {
         debug_assert!(entry.session.is_none(), "a session ended without on_close");
         entry.stage = Stage::Gone;
         entry.outbox.clear(&mut self.pool);
-        let rare = entry.rare.take();
+        self.leave_all(id);
+        let rare = self.conns.get_mut(id).and_then(|entry| entry.rare.take());
         self.timers.cancel(id.index());
         self.dead.push(id);
         self.stats.closed += 1;
         let Some(rare) = rare else { return };
         self.backlog -= rare.counted;
-        for membership in rare.topics {
-            self.leave(membership);
-        }
         if let Some(address) = rare.address
             && let Some(count) = self.per_address.get_mut(&address)
         {

@@ -90,6 +90,11 @@ pub trait Protocol: 'static {
         let _ = (conn, session);
     }
 
+    /// A Ping arrived. The Pong is taken care of: this is for those who watch.
+    fn on_ping(&mut self, conn: &mut Conn<'_>, session: &mut Self::Session, data: Bytes<'_>) {
+        let _ = (conn, session, data);
+    }
+
     /// A Pong arrived: the answer to a Ping, or one that nobody asked for.
     fn on_pong(&mut self, conn: &mut Conn<'_>, session: &mut Self::Session, data: Bytes<'_>) {
         let _ = (conn, session, data);

@@ -129,7 +129,12 @@ impl Engine {
         match entry.link.read(&mut buffer) {
             Ok(0) => self.end_of_stream(id),
             Ok(len) => {
-                self.feed(id, &mut buffer[..len]);
+                let left = self.feed(id, &mut buffer[..len]);
+                if left > 0
+                    && let Some(entry) = self.core.conns.get_mut(id)
+                {
+                    entry.rare().stash.push(&buffer[len - left..len]);
+                }
                 self.core.flush(id);
                 if self
                     .core
@@ -161,17 +166,22 @@ impl Engine {
     }
 
     /// Hands received bytes to the stage, again after each change of stage, until the stage has no
-    /// more to say. What may not be looked at yet is stashed.
-    pub(crate) fn feed(&mut self, id: ConnId, mut input: &mut [u8]) {
+    /// more to say. Returns how many bytes at the end may not be looked at yet.
+    fn feed(&mut self, id: ConnId, mut input: &mut [u8]) -> usize {
         loop {
             let Some(entry) = self.core.conns.get_mut(id) else {
-                return;
+                return 0;
             };
-            if entry.flags.paused || entry.flags.held {
-                if !input.is_empty() {
-                    entry.rare().stash.extend_from_slice(input);
-                }
-                return;
+            if entry.flags.doomed {
+                return 0;
+            }
+            // Between two messages, not only between two reads: a short request may have a long
+            // answer.
+            if entry.outbox.len() > self.core.limits.high_water {
+                entry.choke();
+            }
+            if !entry.is_receiving() {
+                return input.len();
             }
             let more = match entry.stage {
                 Stage::WebSocket(_) => self.feed_websocket(id, &mut input),
@@ -180,7 +190,7 @@ impl Engine {
                 Stage::Gone => false,
             };
             if !more {
-                return;
+                return 0;
             }
         }
     }
@@ -230,6 +240,8 @@ impl Engine {
         let Some(session) = entry.session.take() else {
             return;
         };
+        // Nothing reaches it any more, and who counts the members should not count it.
+        self.core.leave_all(id);
         let protocol = &mut self.protocols[usize::from(session.protocol)];
         protocol.close(Conn::new(&mut self.core, id), session.index, info);
     }
@@ -453,7 +465,22 @@ impl Engine {
             && !rare.stash.is_empty()
         {
             let mut stash = std::mem::take(&mut rare.stash);
-            self.feed(id, &mut stash);
+            let left = self.feed(id, stash.bytes());
+            if left > 0
+                && let Some(entry) = self.core.conns.get_mut(id)
+            {
+                stash.keep(left);
+                entry.rare().stash = stash;
+            }
+        }
+        if self
+            .core
+            .conns
+            .get(id)
+            .is_some_and(|entry| entry.may_read() && entry.link.has_buffered_input())
+        {
+            // The poller knows nothing of what the link has read ahead.
+            self.core.deferred.push(Deferred::Read(id));
         }
         self.core.flush(id);
     }
@@ -505,6 +532,8 @@ impl Engine {
             Event::Text(text) => protocol.text(conn, index, text),
             Event::Binary(data) => protocol.binary(conn, index, data),
             Event::Chunk(chunk) => protocol.chunk(conn, index, chunk),
+            // The Pong is already in the outbox.
+            Event::Ping(data) => protocol.ping(conn, index, data),
             Event::Pong(data) => protocol.pong(conn, index, data),
             Event::Close(frame) => {
                 let info = CloseInfo::handshake(frame.code, frame.reason.into_string());
@@ -513,7 +542,6 @@ impl Engine {
             Event::Lost(lost) => {
                 self.close_session(id, &CloseInfo::unclean(CloseCause::Lost(lost)))
             }
-            // The Pong is already in the outbox.
             _ => {}
         }
     }
