@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
-use sockeye::{FileRequest, Files};
 use sockeye::{Body, Response};
+use sockeye::{FileRequest, Files};
 use tempfile::TempDir;
 
 /// The time of every request.
