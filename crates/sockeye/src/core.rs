@@ -26,6 +26,7 @@ use crate::slab::Slab;
 use crate::timer::Wheel;
 use crate::tls::{ClientTls, ClientTlsOptions, Roots, TlsError};
 use crate::topic::{self, Topics};
+use crate::uplink::Uplinks;
 
 /// Work for the next time that no callback is running.
 #[derive(Debug)]
@@ -118,6 +119,10 @@ pub struct Core {
     /// TLS for outgoing connections that bring no settings of their own, once there was one.
     pub(crate) client_tls: Option<ClientTls>,
     pub(crate) per_address: HashMap<IpAddr, usize>,
+    /// Entries of the slab that are no connections of their own: see `stage::race`.
+    pub(crate) attempts: usize,
+    /// Connections that come back, once there was one.
+    pub(crate) uplinks: Option<Box<Uplinks>>,
 }
 
 impl Core {
@@ -138,7 +143,7 @@ impl Core {
 
     /// How many connections there are, of every kind and state.
     pub fn connection_count(&self) -> usize {
-        self.conns.len() - self.dead.len()
+        self.conns.len() - self.dead.len() - self.attempts
     }
 
     /// Whether this is an open WebSocket connection.
@@ -388,7 +393,7 @@ impl Core {
             let fate = match &entry.stage {
                 Stage::Http(stage) => stage.machine.fate(),
                 Stage::WebSocket(ws) => ws.fate(),
-                Stage::Connect(_) | Stage::Gone => Fate::Keep,
+                Stage::Connect(_) | Stage::Attempt(_) | Stage::Gone => Fate::Keep,
             };
             match fate {
                 Fate::Close => return self.kill(id),
@@ -507,13 +512,18 @@ impl Core {
             return;
         }
         debug_assert!(entry.session.is_none(), "a session ended without on_close");
-        entry.stage = Stage::Gone;
+        let stage = std::mem::replace(&mut entry.stage, Stage::Gone);
         entry.outbox.clear(&mut self.pool);
         self.leave_all(id);
         let rare = self.conns.get_mut(id).and_then(|entry| entry.rare.take());
         self.timers.cancel(id.index());
         self.dead.push(id);
         self.stats.closed += 1;
+        if let Stage::Connect(connecting) = stage {
+            for attempt in connecting.into_attempts() {
+                self.discard_attempt(attempt);
+            }
+        }
         let Some(rare) = rare else { return };
         self.backlog -= rare.counted;
         if let Some(address) = rare.address

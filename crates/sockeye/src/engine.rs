@@ -224,6 +224,8 @@ impl EngineBuilder {
             backlog: 0,
             client_tls: None,
             per_address: Default::default(),
+            attempts: 0,
+            uplinks: None,
             limits: self.limits,
         };
         core.driver

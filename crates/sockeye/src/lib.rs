@@ -61,6 +61,7 @@ mod timer;
 pub mod tls;
 mod topic;
 mod turn;
+mod uplink;
 mod waker;
 
 pub use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -70,7 +71,10 @@ pub use sockeye_proto::http::Request;
 pub use sockeye_proto::ws::{Chunk, Delivery, Kind, Lost, Message, Prepared};
 pub use sockeye_proto::{Bytes, CloseCode, Limits, Misuse, Text, Violation};
 
-pub use self::client::{Backoff, ConnectCause, ConnectError, ConnectOptions, Step};
+pub use self::client::{
+    Attempt, Backoff, ConnectCause, ConnectError, ConnectOptions, Proxy, ProxyChoice, ProxyError,
+    RedirectError, SocksReply, Step, UplinkId, UplinkQueue,
+};
 pub use self::conn::{Conn, Refusal, Sent};
 pub use self::core::{Core, Stats};
 pub use self::engine::{Engine, EngineBuilder, PollerKind};

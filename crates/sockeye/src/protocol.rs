@@ -14,7 +14,7 @@ use sockeye_proto::http::Request;
 use sockeye_proto::ws::{Chunk, Delivery, Lost, Message, Prepared};
 use sockeye_proto::{Bytes, CloseCode, Text, Violation};
 
-use crate::client::ConnectError;
+use crate::client::{Attempt, ConnectError, UplinkId};
 use crate::conn::Conn;
 use crate::core::Core;
 use crate::exchange::Exchange;
@@ -127,6 +127,20 @@ pub trait Protocol: 'static {
     /// An outgoing connection could not be opened; the session comes back.
     fn on_connect_error(&mut self, core: &mut Core, session: Self::Session, error: &ConnectError) {
         let _ = (core, session, error);
+    }
+
+    /// An uplink is about to connect, for the first time or again. Gives the session for this
+    /// attempt; `None`, the default, gives the uplink up. The options may be changed, for example to
+    /// try another server or to send a fresh token.
+    fn on_uplink(&mut self, core: &mut Core, attempt: &mut Attempt) -> Option<Self::Session> {
+        let _ = (core, attempt);
+        None
+    }
+
+    /// An uplink has given up: [`on_uplink`](Self::on_uplink) gave no session, or too many attempts
+    /// failed. Not called when the program ends it.
+    fn on_uplink_end(&mut self, core: &mut Core, uplink: UplinkId) {
+        let _ = (core, uplink);
     }
 
     /// The largest request body, in bytes, that [`on_request`](Self::on_request) wants for this

@@ -50,6 +50,7 @@ impl Engine {
             return;
         }
         self.core.listeners.close_all(self.core.driver.registrar());
+        self.core.uplinks = None;
         let begun_with = self.core.connection_count();
         self.stopping = Some(Stopping {
             cut_at,
@@ -111,7 +112,7 @@ fn for_each(core: &mut Core, mut each: impl FnMut(&mut Core, ConnId)) {
     while let Some(id) = next {
         if !matches!(
             core.conns.get(id).map(|entry| &entry.stage),
-            None | Some(Stage::Gone)
+            None | Some(Stage::Attempt(_) | Stage::Gone)
         ) {
             each(core, id);
         }

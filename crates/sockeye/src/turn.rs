@@ -48,6 +48,7 @@ impl Engine {
             self.dispatch(*report);
         }
         self.expire();
+        self.expire_uplinks();
         self.run_commands();
         self.run_deferred();
         self.step_shutdown();
@@ -68,6 +69,9 @@ impl Engine {
             .and_then(|stopping| stopping.deadline());
         [
             core.timers.next_deadline(),
+            core.uplinks
+                .as_ref()
+                .and_then(|uplinks| uplinks.next_deadline()),
             core.listeners.next_deadline(),
             stopping,
         ]
@@ -87,9 +91,12 @@ impl Engine {
             return;
         }
         let id = ConnId::from(report.token);
-        let Some(entry) = self.core.conns.get_mut(id) else {
+        let Some(entry) = self.core.conns.get(id) else {
             return;
         };
+        if let Stage::Attempt(parent) = entry.stage {
+            return self.core.dispatch_attempt(id, parent, report);
+        }
         if matches!(entry.stage, Stage::Connect(_)) && self.dispatch_connecting(id, report) {
             return;
         }
@@ -187,7 +194,7 @@ impl Engine {
                 Stage::WebSocket(_) => self.feed_websocket(id, &mut input),
                 Stage::Http(_) => self.feed_http(id, &mut input),
                 Stage::Connect(_) => self.feed_connecting(id, &mut input),
-                Stage::Gone => false,
+                Stage::Attempt(_) | Stage::Gone => false,
             };
             if !more {
                 return 0;
@@ -219,7 +226,7 @@ impl Engine {
             }
             Stage::Http(_) => self.http_end_of_stream(id),
             Stage::Connect(_) => self.connecting_end_of_stream(id),
-            Stage::Gone => {}
+            Stage::Attempt(_) | Stage::Gone => {}
         }
     }
 
@@ -227,6 +234,13 @@ impl Engine {
     pub(crate) fn lost(&mut self, id: ConnId, cause: CloseCause) {
         if self.core.is_connecting(id) {
             return self.connecting_lost(id, cause);
+        }
+        if let Some(&Stage::Attempt(parent)) = self.core.conns.get(id).map(|entry| &entry.stage) {
+            let kind = match cause {
+                CloseCause::Io(kind) => kind,
+                _ => io::ErrorKind::ConnectionAborted,
+            };
+            return self.core.attempt_failed(id, parent, kind.into());
         }
         self.close_session(id, &CloseInfo::unclean(cause));
         self.core.kill(id);
@@ -243,7 +257,11 @@ impl Engine {
         // Nothing reaches it any more, and who counts the members should not count it.
         self.core.leave_all(id);
         let protocol = &mut self.protocols[usize::from(session.protocol)];
+        let uplink = entry.rare.as_ref().and_then(|rare| rare.uplink);
         protocol.close(Conn::new(&mut self.core, id), session.index, info);
+        if let Some(uplink) = uplink {
+            self.uplink_closed(uplink, info);
+        }
     }
 
     fn accept(&mut self, index: usize) {
@@ -386,7 +404,7 @@ impl Engine {
                 }
             }
             Stage::Http(stage) if due(stage.machine.next_timeout()) => self.http_timeout(id),
-            Stage::Connect(connecting) if due(Some(connecting.deadline)) => {
+            Stage::Connect(connecting) if due(Some(connecting.next_deadline())) => {
                 return self.connecting_timeout(id);
             }
             _ => {}
@@ -431,7 +449,7 @@ impl Engine {
                     hosted.broadcast(&mut self.core, &message);
                 }
             }
-            Deferred::ConnectFailed(id, error) => self.connect_failed(id, &error),
+            Deferred::ConnectFailed(id, error) => self.connect_failed(id, error),
             Deferred::Cut(id, cause) => self.lost(id, cause),
             Deferred::Read(id) => self.read(id, false),
             Deferred::Refill(id) => self.refill(id),
