@@ -254,10 +254,10 @@ impl Engine {
         let Some(session) = entry.session.take() else {
             return;
         };
+        let uplink = entry.rare.as_ref().and_then(|rare| rare.uplink);
         // Nothing reaches it any more, and who counts the members should not count it.
         self.core.leave_all(id);
         let protocol = &mut self.protocols[usize::from(session.protocol)];
-        let uplink = entry.rare.as_ref().and_then(|rare| rare.uplink);
         protocol.close(Conn::new(&mut self.core, id), session.index, info);
         if let Some(uplink) = uplink {
             self.uplink_closed(uplink, info);
