@@ -118,6 +118,8 @@ pub struct Core {
     /// TLS for outgoing connections that bring no settings of their own, once there was one.
     pub(crate) client_tls: Option<ClientTls>,
     pub(crate) per_address: HashMap<IpAddr, usize>,
+    /// The engine ends: nothing new begins.
+    pub(crate) stopping: bool,
 }
 
 impl Core {
@@ -385,6 +387,12 @@ impl Core {
             }
         }
         if waiting == 0 && !entry.flags.blocked {
+            if entry.flags.held
+                && matches!(&entry.stage, Stage::Http(stage) if stage.is_answered())
+            {
+                entry.flags.held = false;
+                self.deferred.push(Deferred::Resume(id));
+            }
             let fate = match &entry.stage {
                 Stage::Http(stage) => stage.machine.fate(),
                 Stage::WebSocket(ws) => ws.fate(),

@@ -81,7 +81,7 @@ impl Core {
     ///
     /// # Errors
     ///
-    /// The URL makes no sense, or there are too many connections.
+    /// The URL makes no sense, there are too many connections, or the engine is shutting down.
     pub fn connect<P, O>(
         &mut self,
         key: ProtocolKey<P>,
@@ -94,6 +94,9 @@ impl Core {
         O::Error: Into<Error>,
     {
         let mut options: ConnectOptions = options.try_into().map_err(Into::into)?;
+        if self.stopping {
+            return Err(Error::Config("the engine is shutting down".to_owned()));
+        }
         if options.secure && options.tls.is_none() {
             options.tls = Some(self.default_client_tls()?);
         }
@@ -142,6 +145,14 @@ impl Core {
 
     /// Goes on with a link that is connected already.
     fn begin_connected(&mut self, id: ConnId, link: io::Result<Link>) {
+        let secure = self.connecting(id).is_some_and(|c| c.options.secure);
+        let link = match secure {
+            true => Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "TLS goes over the engine's own sockets only",
+            )),
+            false => link,
+        };
         let carried = link.and_then(|link| self.carry(id, link, Interest::READ));
         if let Some(connecting) = self.connecting(id) {
             connecting.progress = Progress::Connecting {
