@@ -375,20 +375,17 @@ impl Core {
             if std::mem::take(&mut entry.flags.wants_writable) {
                 self.deferred.push(Deferred::Writable(id));
             }
-            if let Stage::Http(stage) = &mut entry.stage {
-                if stage.wants_refill() {
-                    self.deferred.push(Deferred::Refill(id));
-                }
-                // The machine left a pipelined request alone because of what waited.
-                if entry.flags.held && !stage.machine.is_answering() {
-                    entry.flags.held = false;
-                    self.deferred.push(Deferred::Resume(id));
-                }
+            if let Stage::Http(stage) = &mut entry.stage
+                && stage.wants_refill()
+            {
+                self.deferred.push(Deferred::Refill(id));
             }
         }
         if waiting == 0 && !entry.flags.blocked {
+            // The machine leaves a pipelined request alone while anything is blocked, so that to
+            // ask again any earlier would be to spin.
             if entry.flags.held
-                && matches!(&entry.stage, Stage::Http(stage) if stage.is_answered())
+                && matches!(&entry.stage, Stage::Http(stage) if !stage.machine.is_answering())
             {
                 entry.flags.held = false;
                 self.deferred.push(Deferred::Resume(id));

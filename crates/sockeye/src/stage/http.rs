@@ -32,8 +32,6 @@ pub(crate) struct HttpStage {
     file: Option<FileBody>,
     /// Whether more of the file was already asked for.
     refill_queued: bool,
-    /// A request waits for its answer, or for the rest of it.
-    answering: bool,
     /// A request whose body is being collected.
     collecting: Option<Box<Collecting>>,
 }
@@ -52,14 +50,8 @@ impl HttpStage {
             machine,
             file: None,
             refill_queued: false,
-            answering: false,
             collecting: None,
         }
-    }
-
-    /// Whether the next request can be looked at once the output is written.
-    pub(crate) fn is_answered(&self) -> bool {
-        !self.answering
     }
 
     /// Whether a piece of a file should be read, asked once until it was.
@@ -83,10 +75,7 @@ impl Engine {
                 }
                 return !input.is_empty();
             }
-            Ok(Some(Event::Request(request))) => {
-                stage.answering = true;
-                self.request(id, request);
-            }
+            Ok(Some(Event::Request(request))) => self.request(id, request),
             Ok(Some(Event::Body(piece))) => {
                 if let Some(collecting) = &mut stage.collecting {
                     collecting.body.extend_from_slice(&piece);
@@ -392,14 +381,10 @@ impl Core {
 
     /// An answer is complete: the next request may be looked at.
     fn answered(&mut self, id: ConnId) {
-        if let Some(entry) = self.conns.get_mut(id) {
-            if let Stage::Http(stage) = &mut entry.stage {
-                // An informational answer leaves the real one due.
-                stage.answering = stage.machine.can_respond();
-            }
-            if std::mem::take(&mut entry.flags.held) {
-                self.deferred.push(Deferred::Resume(id));
-            }
+        if let Some(entry) = self.conns.get_mut(id)
+            && std::mem::take(&mut entry.flags.held)
+        {
+            self.deferred.push(Deferred::Resume(id));
         }
         self.mark_dirty(id);
     }
