@@ -123,6 +123,8 @@ pub struct Core {
     pub(crate) attempts: usize,
     /// Connections that come back, once there was one.
     pub(crate) uplinks: Option<Box<Uplinks>>,
+    /// The engine ends: nothing new begins.
+    pub(crate) stopping: bool,
 }
 
 impl Core {
@@ -378,18 +380,21 @@ impl Core {
             if std::mem::take(&mut entry.flags.wants_writable) {
                 self.deferred.push(Deferred::Writable(id));
             }
-            if let Stage::Http(stage) = &mut entry.stage {
-                if stage.wants_refill() {
-                    self.deferred.push(Deferred::Refill(id));
-                }
-                // The machine left a pipelined request alone because of what waited.
-                if entry.flags.held && !stage.machine.is_answering() {
-                    entry.flags.held = false;
-                    self.deferred.push(Deferred::Resume(id));
-                }
+            if let Stage::Http(stage) = &mut entry.stage
+                && stage.wants_refill()
+            {
+                self.deferred.push(Deferred::Refill(id));
             }
         }
         if waiting == 0 && !entry.flags.blocked {
+            // The machine leaves a pipelined request alone while anything is blocked, so that to
+            // ask again any earlier would be to spin.
+            if entry.flags.held
+                && matches!(&entry.stage, Stage::Http(stage) if !stage.machine.is_answering())
+            {
+                entry.flags.held = false;
+                self.deferred.push(Deferred::Resume(id));
+            }
             let fate = match &entry.stage {
                 Stage::Http(stage) => stage.machine.fate(),
                 Stage::WebSocket(ws) => ws.fate(),

@@ -248,7 +248,7 @@ impl Core {
         }
         let masked = matches!(&entry.stage, Stage::WebSocket(ws) if ws.role() == Role::Client);
         let len = payload_len.saturating_add(header_len(payload_len, masked));
-        let waiting = entry.outbox.len();
+        let waiting = entry.outbox.cost();
         let over = waiting
             .saturating_add(len)
             .saturating_sub(self.limits.backlog_len);
@@ -271,7 +271,8 @@ impl Core {
             }
             Overflow::DropOldest if kind == Kind::Whole => {
                 let dropped = entry.outbox.drop_oldest(missing);
-                let freed = waiting - entry.count(&mut self.backlog);
+                let freed = waiting - entry.outbox.cost();
+                entry.count(&mut self.backlog);
                 self.stats.dropped += dropped as u64;
                 if freed >= missing {
                     return Ok(());

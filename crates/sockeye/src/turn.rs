@@ -21,7 +21,7 @@ use sockeye_proto::ws::Event;
 use crate::conn::Conn;
 use crate::core::Deferred;
 use crate::engine::Engine;
-use crate::entry::Stage;
+use crate::entry::{Stage, Stash};
 use crate::handle::Command;
 use crate::id::ConnId;
 use crate::link::Link;
@@ -66,7 +66,7 @@ impl Engine {
         let stopping = self
             .stopping
             .as_ref()
-            .and_then(|stopping| stopping.deadline());
+            .and_then(|stopping| stopping.deadline(core.connection_count(), core.now()));
         [
             core.timers.next_deadline(),
             core.uplinks
@@ -478,11 +478,11 @@ impl Engine {
         let Some(entry) = self.core.conns.get_mut(id) else {
             return;
         };
-        if entry.is_receiving()
-            && let Some(rare) = &mut entry.rare
-            && !rare.stash.is_empty()
-        {
-            let mut stash = std::mem::take(&mut rare.stash);
+        if entry.is_receiving() {
+            let mut stash = match &mut entry.rare {
+                Some(rare) => std::mem::take(&mut rare.stash),
+                None => Stash::default(),
+            };
             let left = self.feed(id, stash.bytes());
             if left > 0
                 && let Some(entry) = self.core.conns.get_mut(id)

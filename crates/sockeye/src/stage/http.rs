@@ -69,7 +69,8 @@ impl Engine {
         match stage.machine.receive(input, &mut cx) {
             Ok(None) => {
                 if !input.is_empty() {
-                    // A pipelined request: it waits until the one before it is answered.
+                    // A pipelined request: it waits until the one before it is answered, and until
+                    // there is room for its own answer.
                     self.core.hold(id);
                 }
                 return !input.is_empty();

@@ -2,7 +2,10 @@
 
 mod accepting;
 mod callbacks;
+mod ending;
+mod outgoing;
 mod pressure;
 mod segments;
 mod support;
 mod timing;
+mod web;
