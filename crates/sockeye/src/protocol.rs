@@ -139,10 +139,14 @@ pub trait Protocol: 'static {
 
     /// A plain HTTP request on a route of this protocol. `body` is empty unless
     /// [`body_limit`](Self::body_limit) asked for it. To answer later, remember
-    /// [`Exchange::id`] and call [`Core::respond`]. Answers 426 unless overridden.
+    /// [`Exchange::id`] and call [`Core::respond`]. Unless overridden, answers 426 to GET and HEAD,
+    /// and 405 to other methods, which no WebSocket handshake has.
     fn on_request(&mut self, http: &mut Exchange<'_>, request: &Request<'_>, body: &[u8]) {
-        let _ = (request, body);
-        http.respond(Response::upgrade_required());
+        let _ = body;
+        http.respond(match request.method() {
+            "GET" | "HEAD" => Response::upgrade_required(),
+            _ => Response::method_not_allowed("GET, HEAD"),
+        });
     }
 }
 
