@@ -24,7 +24,8 @@ use crate::tls::TlsInfo;
 
 /// A protocol: one value that serves all its connections, and a session for each of them.
 ///
-/// Every method but [`accept`](Self::accept) has a default that does the least surprising thing.
+/// Every method has a default that does the least surprising thing; a server must override
+/// [`accept`](Self::accept).
 /// Methods are called on the loop's thread, one at a time; a [`Conn`] appends and marks, and the
 /// loop writes once the method has returned.
 ///
@@ -54,7 +55,8 @@ pub trait Protocol: 'static {
     /// [`Engine::connect`](crate::Engine::connect)), given back to [`on_close`](Self::on_close).
     type Session: 'static;
 
-    /// Decides about a WebSocket opening handshake that is valid as such.
+    /// Decides about a WebSocket opening handshake that is valid as such. Refuses with 404 unless
+    /// overridden, which is right for a protocol that is only a client.
     ///
     /// # Errors
     ///
@@ -63,7 +65,10 @@ pub trait Protocol: 'static {
         &mut self,
         request: &Request<'_>,
         peer: &Peer,
-    ) -> Result<Accepted<Self::Session>, Reject>;
+    ) -> Result<Accepted<Self::Session>, Reject> {
+        let _ = (request, peer);
+        Err(Reject::status(404))
+    }
 
     /// The connection is open, as server or as client.
     fn on_open(&mut self, conn: &mut Conn<'_>, session: &mut Self::Session) {

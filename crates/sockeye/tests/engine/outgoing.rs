@@ -197,7 +197,7 @@ fn a_lost_server_is_reported() {
 
 #[test]
 fn options_that_make_no_sense_are_refused_at_once() {
-    for url in ["", "http://x/", "ws://", "ws://user@x/", "ws://x/#f", "x"] {
+    for url in ["", "ftp://x/", "ws://", "ws://x/#f", "x"] {
         assert!(ConnectOptions::new(url).is_err(), "{url}");
     }
     let network = Network::new(1);
