@@ -72,7 +72,10 @@ fn ten_thousand_idle_connections() {
 #[test]
 #[ignore = "started by another test"]
 fn the_other_ends() {
-    let addr: SocketAddr = std::env::var(ADDRESS).unwrap().parse().unwrap();
+    let Ok(addr) = std::env::var(ADDRESS) else {
+        return;
+    };
+    let addr: SocketAddr = addr.parse().unwrap();
     sockeye::net::raise_descriptor_limit().unwrap();
     let mut peers: Vec<TcpStream> = Vec::with_capacity(COUNT);
     while peers.len() < COUNT {

@@ -303,7 +303,7 @@ impl Peer {
 
     fn fill(&mut self) -> usize {
         let start = self.received.len();
-        self.received.resize(start + 256 * 1024, 0);
+        self.received.resize(start + 16 * 1024, 0);
         let read = self.stream.read(&mut self.received[start..]);
         let len = match read {
             Ok(len) => len,
