@@ -1,5 +1,10 @@
 //! The engine on the simulator: everything it promises, in virtual time.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "the lint spares test functions, but not what they call"
+)]
+
 mod accepting;
 mod callbacks;
 mod ending;
