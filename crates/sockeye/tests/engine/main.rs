@@ -11,6 +11,7 @@ mod ending;
 mod outgoing;
 mod pressure;
 mod segments;
+mod soak;
 mod support;
 mod timing;
 mod web;
