@@ -132,7 +132,7 @@ impl<'c> Conn<'c> {
 
     /// Begins the closing handshake. What arrives from now on is discarded; `on_close` follows when
     /// the peer has answered or [`Limits::close_timeout`](crate::Limits::close_timeout) is over. A
-    /// reason is cut at 123 bytes.
+    /// reason is cut at 123 bytes. A [pause](Self::pause) ends.
     pub fn close(&mut self, code: CloseCode, reason: &str) -> Sent {
         self.core.close(self.id, code, reason)
     }
@@ -143,7 +143,8 @@ impl<'c> Conn<'c> {
         self.core.close_sending(self.id, code, reason)
     }
 
-    /// Cuts the connection at the end of the turn, without a closing handshake.
+    /// Cuts the connection at the end of the turn, without a closing handshake. What was received
+    /// and not handed out yet is dropped.
     pub fn abort(&mut self) {
         self.core.abort(self.id);
     }

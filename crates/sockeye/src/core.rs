@@ -123,6 +123,8 @@ pub struct Core {
     pub(crate) attempts: usize,
     /// Connections that come back, once there was one.
     pub(crate) uplinks: Option<Box<Uplinks>>,
+    /// The engine ends: nothing new begins.
+    pub(crate) stopping: bool,
 }
 
 impl Core {
@@ -278,6 +280,15 @@ impl Core {
         Ok(tls)
     }
 
+    /// Ends all memberships of a connection.
+    pub(crate) fn leave_all(&mut self, id: ConnId) {
+        let rare = self.conns.get_mut(id).and_then(|entry| entry.rare.as_mut());
+        let held = rare.map(|rare| std::mem::take(&mut rare.topics));
+        for membership in held.unwrap_or_default() {
+            self.leave(membership);
+        }
+    }
+
     pub(crate) fn config(&self, delivery: Delivery) -> Arc<Config> {
         match delivery {
             Delivery::Whole => Arc::clone(&self.whole),
@@ -313,7 +324,9 @@ impl Core {
             let before = entry.outbox.len();
             match entry.outbox.flush(&mut entry.link, &mut self.pool) {
                 Ok(Flushed::Clear) => {
-                    entry.flags.blocked = false;
+                    if !std::mem::take(&mut entry.flags.blocked) {
+                        break;
+                    }
                     if let Some(rare) = &mut entry.rare {
                         rare.stall = None;
                     }
@@ -357,13 +370,9 @@ impl Core {
         let Some(entry) = self.conns.get_mut(id) else {
             return;
         };
-        let waiting = entry.outbox.len();
-        if let Some(rare) = &mut entry.rare {
-            self.backlog = self.backlog - rare.counted + waiting;
-            rare.counted = waiting;
-        }
+        let waiting = entry.count(&mut self.backlog);
         if waiting > self.limits.high_water {
-            entry.flags.choked = true;
+            entry.choke();
         } else if waiting <= self.limits.low_water {
             if std::mem::take(&mut entry.flags.choked) {
                 self.deferred.push(Deferred::Resume(id));
@@ -378,6 +387,14 @@ impl Core {
             }
         }
         if waiting == 0 && !entry.flags.blocked {
+            // The machine leaves a pipelined request alone while anything is blocked, so that to
+            // ask again any earlier would be to spin.
+            if entry.flags.held
+                && matches!(&entry.stage, Stage::Http(stage) if !stage.machine.is_answering())
+            {
+                entry.flags.held = false;
+                self.deferred.push(Deferred::Resume(id));
+            }
             let fate = match &entry.stage {
                 Stage::Http(stage) => stage.machine.fate(),
                 Stage::WebSocket(ws) => ws.fate(),
@@ -502,7 +519,8 @@ impl Core {
         debug_assert!(entry.session.is_none(), "a session ended without on_close");
         let stage = std::mem::replace(&mut entry.stage, Stage::Gone);
         entry.outbox.clear(&mut self.pool);
-        let rare = entry.rare.take();
+        self.leave_all(id);
+        let rare = self.conns.get_mut(id).and_then(|entry| entry.rare.take());
         self.timers.cancel(id.index());
         self.dead.push(id);
         self.stats.closed += 1;
@@ -513,9 +531,6 @@ impl Core {
         }
         let Some(rare) = rare else { return };
         self.backlog -= rare.counted;
-        for membership in rare.topics {
-            self.leave(membership);
-        }
         if let Some(address) = rare.address
             && let Some(count) = self.per_address.get_mut(&address)
         {

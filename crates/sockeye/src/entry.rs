@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
-use sockeye_proto::ws::WebSocket;
+use sockeye_proto::ws::{Role, WebSocket};
 
 use crate::client::UplinkId;
 use crate::hosted::SessionIndex;
@@ -92,7 +92,7 @@ pub(crate) struct Rare {
     /// When a peer that takes nothing is given up.
     pub(crate) stall: Option<Instant>,
     /// Received bytes that may not be looked at yet.
-    pub(crate) stash: Vec<u8>,
+    pub(crate) stash: Stash,
     pub(crate) topics: Vec<Membership>,
     /// What this connection adds to the engine's backlog.
     pub(crate) counted: usize,
@@ -102,6 +102,32 @@ pub(crate) struct Rare {
     pub(crate) uplink: Option<UplinkId>,
     /// The address that this connection counts for, if connections are counted by address.
     pub(crate) address: Option<IpAddr>,
+}
+
+/// Received bytes, taken from the front without moving the rest.
+#[derive(Debug, Default)]
+pub(crate) struct Stash {
+    buffer: Vec<u8>,
+    start: usize,
+}
+
+impl Stash {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.start >= self.buffer.len()
+    }
+
+    pub(crate) fn bytes(&mut self) -> &mut [u8] {
+        self.buffer.get_mut(self.start..).unwrap_or_default()
+    }
+
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// Forgets all but the last `len` bytes.
+    pub(crate) fn keep(&mut self, len: usize) {
+        self.start = self.buffer.len().saturating_sub(len);
+    }
 }
 
 impl Entry {
@@ -123,9 +149,34 @@ impl Entry {
         self.rare.get_or_insert_default()
     }
 
+    /// Brings the engine's backlog up to date with this connection's. Returns the latter.
+    pub(crate) fn count(&mut self, backlog: &mut usize) -> usize {
+        let waiting = self.outbox.len();
+        if let Some(rare) = &mut self.rare {
+            *backlog = *backlog - rare.counted + waiting;
+            rare.counted = waiting;
+        }
+        waiting
+    }
+
+    /// Stops reading while too much waits to be written.
+    ///
+    /// Of two peers that send more than the other has read, one must go on reading, or both wait
+    /// till the write stall ends it. That is the client: what it sends is its own doing.
+    pub(crate) fn choke(&mut self) {
+        let is_client = matches!(&self.stage, Stage::WebSocket(ws) if ws.role() == Role::Client);
+        self.flags.choked = !is_client;
+    }
+
     /// Whether received bytes may be looked at.
-    pub(crate) fn may_receive(&self) -> bool {
+    pub(crate) fn is_receiving(&self) -> bool {
         !(self.flags.paused || self.flags.choked || self.flags.held)
+    }
+
+    /// Whether to read more. Not before the bytes that had to wait were looked at: what came first
+    /// goes first.
+    pub(crate) fn may_read(&self) -> bool {
+        self.is_receiving() && self.rare.as_ref().is_none_or(|rare| rare.stash.is_empty())
     }
 
     /// What the poller should report.
@@ -139,7 +190,7 @@ impl Entry {
             return Interest::WRITE;
         }
         Interest {
-            readable: self.may_receive() && !self.flags.eof,
+            readable: self.may_read() && !self.flags.eof,
             writable: self.flags.blocked,
         }
     }

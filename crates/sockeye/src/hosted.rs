@@ -39,6 +39,7 @@ pub(crate) trait DynProtocol: Any {
     fn binary(&mut self, conn: Conn<'_>, session: SessionIndex, data: Bytes<'_>);
     fn chunk(&mut self, conn: Conn<'_>, session: SessionIndex, chunk: Chunk<'_>);
     fn writable(&mut self, conn: Conn<'_>, session: SessionIndex);
+    fn ping(&mut self, conn: Conn<'_>, session: SessionIndex, data: Bytes<'_>);
     fn pong(&mut self, conn: Conn<'_>, session: SessionIndex, data: Bytes<'_>);
     fn timeout(&mut self, conn: Conn<'_>, session: SessionIndex);
     fn broadcast(&mut self, core: &mut Core, message: &Prepared);
@@ -162,6 +163,12 @@ impl<P: Protocol> DynProtocol for Hosted<P> {
     fn writable(&mut self, mut conn: Conn<'_>, session: SessionIndex) {
         if let Some((protocol, session)) = self.with_session(session) {
             protocol.on_writable(&mut conn, session);
+        }
+    }
+
+    fn ping(&mut self, mut conn: Conn<'_>, session: SessionIndex, data: Bytes<'_>) {
+        if let Some((protocol, session)) = self.with_session(session) {
+            protocol.on_ping(&mut conn, session, data);
         }
     }
 

@@ -91,3 +91,8 @@ pub use self::protocol::{
     on_message,
 };
 pub use self::shutdown::ShutdownReport;
+
+/// The program of the README is compiled with the documentation's.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

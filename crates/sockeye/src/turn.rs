@@ -21,7 +21,7 @@ use sockeye_proto::ws::Event;
 use crate::conn::Conn;
 use crate::core::Deferred;
 use crate::engine::Engine;
-use crate::entry::Stage;
+use crate::entry::{Stage, Stash};
 use crate::handle::Command;
 use crate::id::ConnId;
 use crate::link::Link;
@@ -66,7 +66,7 @@ impl Engine {
         let stopping = self
             .stopping
             .as_ref()
-            .and_then(|stopping| stopping.deadline());
+            .and_then(|stopping| stopping.deadline(core.connection_count(), core.now()));
         [
             core.timers.next_deadline(),
             core.uplinks
@@ -125,7 +125,7 @@ impl Engine {
         let Some(entry) = self.core.conns.get_mut(id) else {
             return;
         };
-        if !entry.may_receive() || entry.flags.eof {
+        if !entry.may_read() || entry.flags.eof {
             if hangup {
                 // Nobody is at the other end any more, and waiting to read would only spin.
                 self.lost(id, CloseCause::Io(io::ErrorKind::ConnectionReset));
@@ -136,7 +136,12 @@ impl Engine {
         match entry.link.read(&mut buffer) {
             Ok(0) => self.end_of_stream(id),
             Ok(len) => {
-                self.feed(id, &mut buffer[..len]);
+                let left = self.feed(id, &mut buffer[..len]);
+                if left > 0
+                    && let Some(entry) = self.core.conns.get_mut(id)
+                {
+                    entry.rare().stash.push(&buffer[len - left..len]);
+                }
                 self.core.flush(id);
                 if self
                     .core
@@ -167,16 +172,23 @@ impl Engine {
         }
     }
 
-    /// Hands received bytes to the stage, again after each change of stage. What may not be looked
-    /// at yet is stashed.
-    pub(crate) fn feed(&mut self, id: ConnId, mut input: &mut [u8]) {
-        while !input.is_empty() {
+    /// Hands received bytes to the stage, again after each change of stage, until the stage has no
+    /// more to say. Returns how many bytes at the end may not be looked at yet.
+    fn feed(&mut self, id: ConnId, mut input: &mut [u8]) -> usize {
+        loop {
             let Some(entry) = self.core.conns.get_mut(id) else {
-                return;
+                return 0;
             };
-            if entry.flags.paused || entry.flags.held {
-                entry.rare().stash.extend_from_slice(input);
-                return;
+            if entry.flags.doomed {
+                return 0;
+            }
+            // Between two messages, not only between two reads: a short request may have a long
+            // answer.
+            if entry.outbox.len() > self.core.limits.high_water {
+                entry.choke();
+            }
+            if !entry.is_receiving() {
+                return input.len();
             }
             let more = match entry.stage {
                 Stage::WebSocket(_) => self.feed_websocket(id, &mut input),
@@ -185,7 +197,7 @@ impl Engine {
                 Stage::Attempt(_) | Stage::Gone => false,
             };
             if !more {
-                return;
+                return 0;
             }
         }
     }
@@ -242,8 +254,10 @@ impl Engine {
         let Some(session) = entry.session.take() else {
             return;
         };
-        let protocol = &mut self.protocols[usize::from(session.protocol)];
         let uplink = entry.rare.as_ref().and_then(|rare| rare.uplink);
+        // Nothing reaches it any more, and who counts the members should not count it.
+        self.core.leave_all(id);
+        let protocol = &mut self.protocols[usize::from(session.protocol)];
         protocol.close(Conn::new(&mut self.core, id), session.index, info);
         if let Some(uplink) = uplink {
             self.uplink_closed(uplink, info);
@@ -364,7 +378,7 @@ impl Engine {
         match &mut entry.stage {
             Stage::WebSocket(ws) if due(ws.next_timeout()) => {
                 // Who does not listen must not conclude that the peer is silent.
-                let deaf = !entry.may_receive();
+                let deaf = !entry.may_read();
                 let Stage::WebSocket(ws) = &mut entry.stage else {
                     return;
                 };
@@ -464,12 +478,27 @@ impl Engine {
         let Some(entry) = self.core.conns.get_mut(id) else {
             return;
         };
-        if entry.may_receive()
-            && let Some(rare) = &mut entry.rare
-            && !rare.stash.is_empty()
+        if entry.is_receiving() {
+            let mut stash = match &mut entry.rare {
+                Some(rare) => std::mem::take(&mut rare.stash),
+                None => Stash::default(),
+            };
+            let left = self.feed(id, stash.bytes());
+            if left > 0
+                && let Some(entry) = self.core.conns.get_mut(id)
+            {
+                stash.keep(left);
+                entry.rare().stash = stash;
+            }
+        }
+        if self
+            .core
+            .conns
+            .get(id)
+            .is_some_and(|entry| entry.may_read() && entry.link.has_buffered_input())
         {
-            let mut stash = std::mem::take(&mut rare.stash);
-            self.feed(id, &mut stash);
+            // The poller knows nothing of what the link has read ahead.
+            self.core.deferred.push(Deferred::Read(id));
         }
         self.core.flush(id);
     }
@@ -521,6 +550,8 @@ impl Engine {
             Event::Text(text) => protocol.text(conn, index, text),
             Event::Binary(data) => protocol.binary(conn, index, data),
             Event::Chunk(chunk) => protocol.chunk(conn, index, chunk),
+            // The Pong is already in the outbox.
+            Event::Ping(data) => protocol.ping(conn, index, data),
             Event::Pong(data) => protocol.pong(conn, index, data),
             Event::Close(frame) => {
                 let info = CloseInfo::handshake(frame.code, frame.reason.into_string());
@@ -529,7 +560,6 @@ impl Engine {
             Event::Lost(lost) => {
                 self.close_session(id, &CloseInfo::unclean(CloseCause::Lost(lost)))
             }
-            // The Pong is already in the outbox.
             _ => {}
         }
     }

@@ -144,8 +144,8 @@ impl Core {
     ///
     /// # Errors
     ///
-    /// The URL makes no sense, the environment names a proxy that makes none, or there are too many
-    /// connections.
+    /// The URL makes no sense, the environment names a proxy that makes none, there are too many
+    /// connections, or the engine is shutting down.
     pub fn connect<P, O>(
         &mut self,
         key: ProtocolKey<P>,
@@ -174,6 +174,10 @@ impl Core {
             Ok(proxy) => proxy,
             Err(error) => return Err((error, session)),
         };
+        if self.stopping {
+            let error = Error::Config("the engine is shutting down".to_owned());
+            return Err((error, session));
+        }
         if self.conns.is_full() {
             let error = Error::Config("the limit of connections is reached".to_owned());
             return Err((error, session));

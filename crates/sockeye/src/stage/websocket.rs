@@ -28,7 +28,7 @@ impl Engine {
         match ws.receive(input, &mut cx) {
             Ok(Some(event)) => {
                 self.websocket_event(id, event);
-                true
+                !input.is_empty()
             }
             Ok(None) => false,
             Err(violation) => {
