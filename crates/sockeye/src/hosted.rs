@@ -79,6 +79,10 @@ impl<P: Protocol> Hosted<P> {
                 index
             }
             None => {
+                if self.seats.len() == self.seats.capacity() {
+                    // By a quarter: with many connections the spare room counts.
+                    self.seats.reserve_exact((self.seats.len() / 4).max(64));
+                }
                 self.seats.push(seat);
                 (self.seats.len() - 1) as SessionIndex
             }

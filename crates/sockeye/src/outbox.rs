@@ -34,8 +34,14 @@ impl Pool {
             .unwrap_or_else(|| Vec::with_capacity(SEGMENT_LEN))
     }
 
+    /// A spare buffer, or one that is just large enough. When many connections are sent something
+    /// at once, all but a few would otherwise get a large buffer for a short message.
+    fn take_for(&mut self, len: usize) -> Vec<u8> {
+        self.spare.pop().unwrap_or_else(|| Vec::with_capacity(len))
+    }
+
     fn give(&mut self, mut buffer: Vec<u8>) {
-        if buffer.capacity() > 0
+        if buffer.capacity() >= SEGMENT_LEN
             && buffer.capacity() <= POOLED_LEN
             && self.spare.len() < POOLED_COUNT
         {
@@ -135,6 +141,14 @@ impl Outbox {
             return &mut self.front;
         };
         queue.tail(pool)
+    }
+
+    /// As [`tail`](Self::tail), when it is known how many bytes will be appended.
+    pub(crate) fn tail_for(&mut self, len: usize, pool: &mut Pool) -> &mut Vec<u8> {
+        if self.queue.is_none() && self.front.capacity() == 0 {
+            self.front = pool.take_for(len);
+        }
+        self.tail(pool)
     }
 
     /// Queues bytes that others hold too, without copying them.

@@ -166,7 +166,8 @@ impl Core {
             }
             outcome
         } else {
-            let output = outbox.tail(&mut self.pool);
+            let room = len.saturating_add(header_len(len, true));
+            let output = outbox.tail_for(room, &mut self.pool);
             send(
                 ws,
                 &mut Cx {
@@ -201,7 +202,9 @@ impl Core {
             ws.note_sent(now);
             let droppable = flags.blocked && *overflow == Overflow::DropOldest;
             if frame.len() <= SHARED_MIN_LEN && !droppable && outbox.is_contiguous() {
-                outbox.tail(&mut self.pool).extend_from_slice(frame);
+                outbox
+                    .tail_for(frame.len(), &mut self.pool)
+                    .extend_from_slice(frame);
             } else {
                 outbox.push_shared(frame, droppable);
             }

@@ -136,7 +136,7 @@ fn one_buffer_serves_everybody() {
     assert_eq!(second.tail(&mut pool).as_ptr(), address);
     second.clear(&mut pool);
     for _ in 0..2 * POOLED_COUNT {
-        pool.give(Vec::with_capacity(10));
+        pool.give(Vec::with_capacity(SEGMENT_LEN));
     }
     assert_eq!(pool.spare.len(), POOLED_COUNT);
     let mut large = Outbox::default();
