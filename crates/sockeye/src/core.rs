@@ -407,8 +407,14 @@ impl Core {
                 Stage::Connect(_) | Stage::Attempt(_) | Stage::Gone => Fate::Keep,
             };
             match fate {
-                Fate::Close => return self.kill(id),
-                Fate::HalfClose | Fate::AwaitEof if entry.flags.eof => return self.kill(id),
+                Fate::Close => {
+                    entry.link.announce_end();
+                    return self.kill(id);
+                }
+                Fate::HalfClose | Fate::AwaitEof if entry.flags.eof => {
+                    entry.link.announce_end();
+                    return self.kill(id);
+                }
                 Fate::HalfClose => {
                     if !std::mem::replace(&mut entry.flags.shut, true) {
                         entry.link.shutdown_write();
@@ -436,9 +442,7 @@ impl Core {
             (link, token) => match link.fd() {
                 Some(fd) => self.driver.registrar().modify(fd, token, wanted),
                 None => {
-                    if let Link::Other(transport) = link {
-                        transport.set_interest(token, wanted);
-                    }
+                    link.set_interest(token, wanted);
                     Ok(())
                 }
             },
@@ -491,11 +495,7 @@ impl Core {
         entry.interest = interest;
         match entry.link.fd() {
             Some(fd) => self.driver.registrar().add(fd, id.into(), interest)?,
-            None => {
-                if let Link::Other(transport) = &mut entry.link {
-                    transport.set_interest(id.into(), interest);
-                }
-            }
+            None => entry.link.set_interest(id.into(), interest),
         }
         Ok(())
     }
