@@ -81,7 +81,7 @@ fn a_silent_server_cannot_either() {
     assert_eq!(error.step(), Step::Handshake);
 }
 
-#[cfg(feature = "tls")]
+#[cfg(any(feature = "tls", feature = "openssl"))]
 #[test]
 fn a_server_that_drips_tls_cannot_either() {
     // The head of a handshake record of 16 KiB, and then bytes of it.

@@ -58,7 +58,7 @@ fn large_messages_both_ways_at_once_over_unix_sockets() {
     exchange(client.split().unwrap(), server.split().unwrap());
 }
 
-#[cfg(feature = "tls")]
+#[cfg(any(feature = "tls", feature = "openssl"))]
 #[test]
 fn large_messages_both_ways_at_once_over_tls() {
     let (client, server) = crate::tls::pair();

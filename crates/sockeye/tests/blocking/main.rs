@@ -9,5 +9,5 @@ mod hostile;
 mod memory;
 mod rig;
 mod serve;
-#[cfg(feature = "tls")]
+#[cfg(any(feature = "tls", feature = "openssl"))]
 mod tls;
