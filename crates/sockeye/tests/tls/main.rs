@@ -6,7 +6,7 @@
     reason = "the lint spares test functions, but not what they call"
 )]
 
-#[allow(unreachable_pub, reason = "shared with the unit tests")]
+#[allow(dead_code, reason = "shared with the unit tests, which use all of it")]
 mod certificate;
 mod client_certificate;
 mod crowd;
