@@ -15,6 +15,7 @@ mod hardship;
 mod idle;
 mod reload;
 mod rig;
+mod simulated;
 mod talk;
 
 use sockeye::tls::Backend;
