@@ -67,6 +67,8 @@ struct Pinger {
     /// When the last thing happened that counts.
     ended: Option<Instant>,
     failure: Option<Failure>,
+    /// Nobody reads what is said.
+    unheard: bool,
 }
 
 /// A ping that waits for its answer.
@@ -92,6 +94,7 @@ impl Pinger {
             round_trips: RoundTrips::default(),
             ended: None,
             failure: None,
+            unheard: false,
         }
     }
 
@@ -115,11 +118,13 @@ impl Pinger {
             if !ping.late && now - ping.sent >= wait {
                 ping.late = true;
                 if !self.args.quiet {
-                    say(format_args!("no answer yet: seq={}", ping.number));
+                    let number = ping.number;
+                    self.unheard |= !say(format_args!("no answer yet: seq={number}"));
                 }
             }
         }
-        if self.is_last_sent() && self.outstanding.iter().all(|ping| ping.late) {
+        let all_told = self.is_last_sent() && self.outstanding.iter().all(|ping| ping.late);
+        if all_told || self.unheard {
             let id = conn.id();
             return self.end(conn.core(), id);
         }
@@ -161,7 +166,7 @@ impl Pinger {
         let time = now - ping.sent;
         self.round_trips.add(time);
         if !self.args.quiet {
-            say(format_args!(
+            self.unheard |= !say(format_args!(
                 "{} bytes from {}: seq={} time={} ms",
                 payload.len(),
                 self.host,
@@ -245,7 +250,7 @@ impl Protocol for Pinger {
                 Some(ip) => ip.to_string(),
                 None => peer.addr().to_string(),
             });
-        say(format_args!(
+        self.unheard = !say(format_args!(
             "PING {} ({}): {} bytes of data",
             self.url, self.host, self.args.size
         ));
@@ -279,10 +284,11 @@ impl Protocol for Pinger {
     }
 }
 
-/// A line on standard output. If nobody reads it, the exit status still tells.
-fn say(line: fmt::Arguments<'_>) {
+/// A line on standard output. Returns whether anybody can have read it.
+fn say(line: fmt::Arguments<'_>) -> bool {
     let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    let said = writeln!(out, "{line}").and_then(|()| out.flush());
+    !said.is_err_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 /// The last bytes of the number, then a pattern.
