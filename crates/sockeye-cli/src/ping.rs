@@ -36,14 +36,18 @@ pub(crate) fn run(args: PingArgs) -> Result<ExitCode, Failure> {
     let url = remote::url(&args.remote.url);
     let options = remote::options(&args.remote)?;
     let pinger = engine.host(Pinger::new(args, url, handle.clone()));
-    let id = engine.connect(pinger, options, ())?;
+    // Before anybody can know that there is something to interrupt.
     signal::watch(move |count| {
         // It fails if the engine has ended, which is what is wanted.
         let _ = match count {
-            0 => handle.call(pinger, move |pinger, core| pinger.end(core, id)),
+            0 => handle.call(pinger, Pinger::interrupt),
             _ => handle.shutdown(Duration::ZERO),
         };
     })?;
+    let id = engine.connect(pinger, options, ())?;
+    if let Some(pinger) = engine.protocol(pinger) {
+        pinger.id = Some(id);
+    }
     engine.run()?;
     match engine.protocol(pinger) {
         Some(pinger) => pinger.conclude(),
@@ -56,6 +60,7 @@ struct Pinger {
     args: PingArgs,
     url: String,
     handle: Handle,
+    id: Option<ConnId>,
     host: String,
     /// When the connection opened.
     begun: Option<Instant>,
@@ -86,6 +91,7 @@ impl Pinger {
             args,
             url,
             handle,
+            id: None,
             host: String::new(),
             begun: None,
             next_due: Instant::now(),
@@ -173,6 +179,13 @@ impl Pinger {
                 ping.number,
                 Millis(time.as_secs_f64())
             ));
+        }
+    }
+
+    /// Ctrl-C.
+    fn interrupt(&mut self, core: &mut Core) {
+        if let Some(id) = self.id {
+            self.end(core, id);
         }
     }
 

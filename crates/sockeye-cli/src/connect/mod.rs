@@ -36,10 +36,21 @@ pub(crate) fn run(args: ConnectArgs) -> Result<(), Failure> {
     let look = find_look(args.binary);
     let client = Client::new(&args, handle.clone(), output.clone(), look);
     let key = engine.host(client);
+    let interrupter = handle.clone();
+    // Before anybody can know that there is something to interrupt.
+    signal::watch(move |count| {
+        if count > 0 {
+            if let Look::Prompt { .. } = look {
+                prompt::restore();
+            }
+            process::exit(INTERRUPTED);
+        }
+        let _ = interrupter.call(key, Client::interrupt);
+    })?;
     let id = engine.connect(key, options, ())?;
 
     // Calls on the loop fail once the engine has ended, which is what they would ask for.
-    let (reporter, pumper) = (handle.clone(), handle.clone());
+    let (reporter, pumper) = (handle.clone(), handle);
     let writer = output.writer(move |report| {
         let _ = reporter.call(key, move |client, core| {
             client.hear_output(core, id, report)
@@ -59,18 +70,8 @@ pub(crate) fn run(args: ConnectArgs) -> Result<(), Failure> {
         Ok(input)
     };
     if let Some(client) = engine.protocol(key) {
-        client.set_start(Box::new(start));
+        client.set_start(id, Box::new(start));
     }
-    signal::watch(move |count| {
-        if count > 0 {
-            if let Look::Prompt { .. } = look {
-                prompt::restore();
-            }
-            process::exit(INTERRUPTED);
-        }
-        let _ = handle.call(key, move |client, core| client.interrupt(core, id));
-    })?;
-
     let ran = engine.run();
     let outcome = match engine.protocol(key) {
         Some(client) => client.take_outcome(),
