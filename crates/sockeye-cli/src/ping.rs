@@ -36,14 +36,18 @@ pub(crate) fn run(args: PingArgs) -> Result<ExitCode, Failure> {
     let url = remote::url(&args.remote.url);
     let options = remote::options(&args.remote)?;
     let pinger = engine.host(Pinger::new(args, url, handle.clone()));
-    let id = engine.connect(pinger, options, ())?;
+    // Before anybody can know that there is something to interrupt.
     signal::watch(move |count| {
         // It fails if the engine has ended, which is what is wanted.
         let _ = match count {
-            0 => handle.call(pinger, move |pinger, core| pinger.end(core, id)),
+            0 => handle.call(pinger, Pinger::interrupt),
             _ => handle.shutdown(Duration::ZERO),
         };
     })?;
+    let id = engine.connect(pinger, options, ())?;
+    if let Some(pinger) = engine.protocol(pinger) {
+        pinger.id = Some(id);
+    }
     engine.run()?;
     match engine.protocol(pinger) {
         Some(pinger) => pinger.conclude(),
@@ -56,6 +60,7 @@ struct Pinger {
     args: PingArgs,
     url: String,
     handle: Handle,
+    id: Option<ConnId>,
     host: String,
     /// When the connection opened.
     begun: Option<Instant>,
@@ -67,6 +72,8 @@ struct Pinger {
     /// When the last thing happened that counts.
     ended: Option<Instant>,
     failure: Option<Failure>,
+    /// Nobody reads what is said.
+    unheard: bool,
 }
 
 /// A ping that waits for its answer.
@@ -84,6 +91,7 @@ impl Pinger {
             args,
             url,
             handle,
+            id: None,
             host: String::new(),
             begun: None,
             next_due: Instant::now(),
@@ -92,6 +100,7 @@ impl Pinger {
             round_trips: RoundTrips::default(),
             ended: None,
             failure: None,
+            unheard: false,
         }
     }
 
@@ -115,11 +124,13 @@ impl Pinger {
             if !ping.late && now - ping.sent >= wait {
                 ping.late = true;
                 if !self.args.quiet {
-                    say(format_args!("no answer yet: seq={}", ping.number));
+                    let number = ping.number;
+                    self.unheard |= !say(format_args!("no answer yet: seq={number}"));
                 }
             }
         }
-        if self.is_last_sent() && self.outstanding.iter().all(|ping| ping.late) {
+        let all_told = self.is_last_sent() && self.outstanding.iter().all(|ping| ping.late);
+        if all_told || self.unheard {
             let id = conn.id();
             return self.end(conn.core(), id);
         }
@@ -161,13 +172,20 @@ impl Pinger {
         let time = now - ping.sent;
         self.round_trips.add(time);
         if !self.args.quiet {
-            say(format_args!(
+            self.unheard |= !say(format_args!(
                 "{} bytes from {}: seq={} time={} ms",
                 payload.len(),
                 self.host,
                 ping.number,
                 Millis(time.as_secs_f64())
             ));
+        }
+    }
+
+    /// Ctrl-C.
+    fn interrupt(&mut self, core: &mut Core) {
+        if let Some(id) = self.id {
+            self.end(core, id);
         }
     }
 
@@ -245,7 +263,7 @@ impl Protocol for Pinger {
                 Some(ip) => ip.to_string(),
                 None => peer.addr().to_string(),
             });
-        say(format_args!(
+        self.unheard = !say(format_args!(
             "PING {} ({}): {} bytes of data",
             self.url, self.host, self.args.size
         ));
@@ -279,10 +297,11 @@ impl Protocol for Pinger {
     }
 }
 
-/// A line on standard output. If nobody reads it, the exit status still tells.
-fn say(line: fmt::Arguments<'_>) {
+/// A line on standard output. Returns whether anybody can have read it.
+fn say(line: fmt::Arguments<'_>) -> bool {
     let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    let said = writeln!(out, "{line}").and_then(|()| out.flush());
+    !said.is_err_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 /// The last bytes of the number, then a pattern.

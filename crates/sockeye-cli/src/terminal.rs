@@ -7,7 +7,6 @@ use std::fmt;
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use crate::failure::Failure;
 
@@ -54,26 +53,6 @@ pub(crate) fn harmless(text: &str) -> String {
         }
     }
     out
-}
-
-/// The settings of the terminal as they were, to be restored by who ends the process while the
-/// terminal is being read from.
-#[derive(Clone, Debug)]
-pub(crate) struct Settings(Option<Termios>);
-
-impl Settings {
-    /// Those of standard input; none if that is no terminal.
-    pub(crate) fn save() -> Self {
-        Self(tcgetattr(rustix::stdio::stdin()).ok())
-    }
-
-    /// Puts them back.
-    pub(crate) fn restore(&self) {
-        if let Some(termios) = &self.0 {
-            // A terminal that is gone needs nothing any more.
-            let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, termios);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -82,6 +82,7 @@ pub(super) type Start = dyn FnOnce() -> Result<Receiver<Input>, Failure>;
 pub(super) struct Client {
     stage: Stage,
     handle: Handle,
+    id: Option<ConnId>,
     start: Option<Box<Start>>,
     input: Option<Receiver<Input>>,
     cutter: Cutter,
@@ -101,6 +102,7 @@ impl Client {
         Self {
             stage: Stage::Connecting,
             handle,
+            id: None,
             start: None,
             input: None,
             cutter: Cutter::new(args.binary),
@@ -118,7 +120,8 @@ impl Client {
     }
 
     /// How to begin with input and output, once the connection is open.
-    pub(super) fn set_start(&mut self, start: Box<Start>) {
+    pub(super) fn set_start(&mut self, id: ConnId, start: Box<Start>) {
+        self.id = Some(id);
         self.start = Some(start);
     }
 
@@ -128,19 +131,21 @@ impl Client {
     }
 
     /// Ctrl-C: closes in order.
-    pub(super) fn interrupt(&mut self, core: &mut Core, id: ConnId) {
-        match self.stage {
-            Stage::Connecting => {
+    pub(super) fn interrupt(&mut self, core: &mut Core) {
+        match (self.stage, self.id) {
+            (Stage::Connecting, _) | (_, None) => {
                 self.decide(Err(Failure::Interrupted));
                 self.end(Duration::ZERO);
             }
-            Stage::Open | Stage::Flushing => self.close(core, id, CloseCode::GOING_AWAY),
+            (Stage::Open | Stage::Flushing, Some(id)) => {
+                self.close(core, id, CloseCode::GOING_AWAY)
+            }
             // Our Close is out, but what still comes is not waited for any more.
-            Stage::Draining { .. } => {
+            (Stage::Draining { .. }, Some(id)) => {
                 self.stage = Stage::Closing;
                 core.set_timeout(id, Some(CLOSE));
             }
-            Stage::Closing | Stage::Closed => {}
+            (Stage::Closing | Stage::Closed, _) => {}
         }
     }
 
@@ -155,7 +160,7 @@ impl Client {
                     _ => Err(Failure::io("write to standard output", error)),
                 });
                 core.resume(id);
-                self.interrupt(core, id);
+                self.interrupt(core);
             }
         }
     }
@@ -187,7 +192,7 @@ impl Client {
     fn take(&mut self, core: &mut Core, id: ConnId, input: Input) {
         match input {
             Input::Chunk(chunk) => self.cutter.feed(chunk),
-            Input::Interrupt => self.interrupt(core, id),
+            Input::Interrupt => self.interrupt(core),
             Input::Failed(error) => {
                 self.decide(Err(Failure::io("read standard input", error)));
                 self.close(core, id, CloseCode::GOING_AWAY);

@@ -4,6 +4,7 @@
 //! nor a reader who pauses keeps the loop from its work.
 
 mod client;
+mod editor;
 mod input;
 mod output;
 mod piece;
@@ -21,7 +22,6 @@ use self::output::Output;
 use self::show::Look;
 use crate::args::ConnectArgs;
 use crate::failure::Failure;
-use crate::terminal::Settings;
 use crate::{remote, signal};
 
 /// What a shell shows of a process that ended by SIGINT.
@@ -36,10 +36,21 @@ pub(crate) fn run(args: ConnectArgs) -> Result<(), Failure> {
     let look = find_look(args.binary);
     let client = Client::new(&args, handle.clone(), output.clone(), look);
     let key = engine.host(client);
+    let interrupter = handle.clone();
+    // Before anybody can know that there is something to interrupt.
+    signal::watch(move |count| {
+        if count > 0 {
+            if let Look::Prompt { .. } = look {
+                prompt::restore();
+            }
+            process::exit(INTERRUPTED);
+        }
+        let _ = interrupter.call(key, Client::interrupt);
+    })?;
     let id = engine.connect(key, options, ())?;
 
     // Calls on the loop fail once the engine has ended, which is what they would ask for.
-    let (reporter, pumper) = (handle.clone(), handle.clone());
+    let (reporter, pumper) = (handle.clone(), handle);
     let writer = output.writer(move |report| {
         let _ = reporter.call(key, move |client, core| {
             client.hear_output(core, id, report)
@@ -59,17 +70,8 @@ pub(crate) fn run(args: ConnectArgs) -> Result<(), Failure> {
         Ok(input)
     };
     if let Some(client) = engine.protocol(key) {
-        client.set_start(Box::new(start));
+        client.set_start(id, Box::new(start));
     }
-    let settings = Settings::save();
-    signal::watch(move |count| {
-        if count > 0 {
-            settings.restore();
-            process::exit(INTERRUPTED);
-        }
-        let _ = handle.call(key, move |client, core| client.interrupt(core, id));
-    })?;
-
     let ran = engine.run();
     let outcome = match engine.protocol(key) {
         Some(client) => client.take_outcome(),
