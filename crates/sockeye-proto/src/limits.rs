@@ -53,7 +53,9 @@ pub struct Limits {
     /// Bytes read from one connection in one turn of the engine. Default 256 KiB. The rest waits
     /// for the next turn, so that a busy peer delays nobody.
     pub read_per_turn: usize,
-    /// Bytes of waiting output above which nothing more is read from that peer. Default 1 MiB.
+    /// Bytes of waiting output above which a server reads nothing more from that peer. Default
+    /// 1 MiB. A client goes on reading: were both sides to wait for the other to read, neither
+    /// would.
     pub high_water: usize,
     /// Bytes of waiting output below which reading goes on, and the application is told that it
     /// may write. Default 256 KiB.

@@ -28,6 +28,9 @@ pub enum Sent {
     /// [`Limits::high_water`](crate::Limits::high_water): a program that can should wait for
     /// [`on_writable`](crate::Protocol::on_writable) before it sends more.
     Pressed(usize),
+    /// It waits until its uplink is back, and so many bytes do: see
+    /// [`Core::send_uplink`](crate::Core::send_uplink).
+    Queued(usize),
     /// It is not sent.
     Refused(Refusal),
 }
@@ -36,6 +39,8 @@ pub enum Sent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {
+    /// The uplink is away, and there is no room to wait for it.
+    Away,
     /// The backlog is full; see [`Overflow`] for what that means to the connection.
     Backlog,
     /// There is no such connection any more.
@@ -56,6 +61,7 @@ impl Sent {
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            Self::Away => f.write_str("the uplink is away, and no more may wait for it"),
             Self::Backlog => f.write_str("too much waits for the peer to read it"),
             Self::Gone => f.write_str("the connection is gone"),
             Self::Misuse(misuse) => misuse.fmt(f),
@@ -126,7 +132,7 @@ impl<'c> Conn<'c> {
 
     /// Begins the closing handshake. What arrives from now on is discarded; `on_close` follows when
     /// the peer has answered or [`Limits::close_timeout`](crate::Limits::close_timeout) is over. A
-    /// reason is cut at 123 bytes.
+    /// reason is cut at 123 bytes. A [pause](Self::pause) ends.
     pub fn close(&mut self, code: CloseCode, reason: &str) -> Sent {
         self.core.close(self.id, code, reason)
     }
@@ -137,7 +143,8 @@ impl<'c> Conn<'c> {
         self.core.close_sending(self.id, code, reason)
     }
 
-    /// Cuts the connection at the end of the turn, without a closing handshake.
+    /// Cuts the connection at the end of the turn, without a closing handshake. What was received
+    /// and not handed out yet is dropped.
     pub fn abort(&mut self) {
         self.core.abort(self.id);
     }

@@ -26,6 +26,7 @@ use crate::slab::Slab;
 use crate::timer::Wheel;
 use crate::tls::{ClientTls, ClientTlsOptions, Roots, TlsError};
 use crate::topic::{self, Topics};
+use crate::uplink::Uplinks;
 
 /// Work for the next time that no callback is running.
 #[derive(Debug)]
@@ -118,6 +119,12 @@ pub struct Core {
     /// TLS for outgoing connections that bring no settings of their own, once there was one.
     pub(crate) client_tls: Option<ClientTls>,
     pub(crate) per_address: HashMap<IpAddr, usize>,
+    /// Entries of the slab that are no connections of their own: see `stage::race`.
+    pub(crate) attempts: usize,
+    /// Connections that come back, once there was one.
+    pub(crate) uplinks: Option<Box<Uplinks>>,
+    /// The engine ends: nothing new begins.
+    pub(crate) stopping: bool,
 }
 
 impl Core {
@@ -138,7 +145,7 @@ impl Core {
 
     /// How many connections there are, of every kind and state.
     pub fn connection_count(&self) -> usize {
-        self.conns.len() - self.dead.len()
+        self.conns.len() - self.dead.len() - self.attempts
     }
 
     /// Whether this is an open WebSocket connection.
@@ -216,6 +223,12 @@ impl Core {
         self.conns.get(id).map_or(0, |entry| entry.outbox.len())
     }
 
+    /// Bytes that wait for peers which take no more now, over all connections: what
+    /// [`Limits::backlog_total_len`] bounds.
+    pub fn backlog_total(&self) -> usize {
+        self.backlog
+    }
+
     /// See [`Conn::set_overflow`](crate::Conn::set_overflow).
     pub fn set_overflow(&mut self, id: ConnId, overflow: crate::protocol::Overflow) {
         if let Some(entry) = self.conns.get_mut(id) {
@@ -271,6 +284,15 @@ impl Core {
         let tls = ClientTls::new(ClientTlsOptions::new(Roots::system()))?;
         self.client_tls = Some(tls.clone());
         Ok(tls)
+    }
+
+    /// Ends all memberships of a connection.
+    pub(crate) fn leave_all(&mut self, id: ConnId) {
+        let rare = self.conns.get_mut(id).and_then(|entry| entry.rare.as_mut());
+        let held = rare.map(|rare| std::mem::take(&mut rare.topics));
+        for membership in held.unwrap_or_default() {
+            self.leave(membership);
+        }
     }
 
     pub(crate) fn config(&self, delivery: Delivery) -> Arc<Config> {
@@ -354,13 +376,9 @@ impl Core {
         let Some(entry) = self.conns.get_mut(id) else {
             return;
         };
-        let waiting = entry.outbox.len();
-        if let Some(rare) = &mut entry.rare {
-            self.backlog = self.backlog - rare.counted + waiting;
-            rare.counted = waiting;
-        }
+        let waiting = entry.count(&mut self.backlog);
         if waiting > self.limits.high_water {
-            entry.flags.choked = true;
+            entry.choke();
         } else if waiting <= self.limits.low_water {
             if std::mem::take(&mut entry.flags.choked) {
                 self.deferred.push(Deferred::Resume(id));
@@ -368,26 +386,35 @@ impl Core {
             if std::mem::take(&mut entry.flags.wants_writable) {
                 self.deferred.push(Deferred::Writable(id));
             }
-            if let Stage::Http(stage) = &mut entry.stage {
-                if stage.wants_refill() {
-                    self.deferred.push(Deferred::Refill(id));
-                }
-                // The machine left a pipelined request alone because of what waited.
-                if entry.flags.held && !stage.machine.is_answering() {
-                    entry.flags.held = false;
-                    self.deferred.push(Deferred::Resume(id));
-                }
+            if let Stage::Http(stage) = &mut entry.stage
+                && stage.wants_refill()
+            {
+                self.deferred.push(Deferred::Refill(id));
             }
         }
         if waiting == 0 && !entry.flags.blocked {
+            // The machine leaves a pipelined request alone while anything is blocked, so that to
+            // ask again any earlier would be to spin.
+            if entry.flags.held
+                && matches!(&entry.stage, Stage::Http(stage) if !stage.machine.is_answering())
+            {
+                entry.flags.held = false;
+                self.deferred.push(Deferred::Resume(id));
+            }
             let fate = match &entry.stage {
                 Stage::Http(stage) => stage.machine.fate(),
                 Stage::WebSocket(ws) => ws.fate(),
-                Stage::Connect(_) | Stage::Gone => Fate::Keep,
+                Stage::Connect(_) | Stage::Attempt(_) | Stage::Gone => Fate::Keep,
             };
             match fate {
-                Fate::Close => return self.kill(id),
-                Fate::HalfClose | Fate::AwaitEof if entry.flags.eof => return self.kill(id),
+                Fate::Close => {
+                    entry.link.announce_end();
+                    return self.kill(id);
+                }
+                Fate::HalfClose | Fate::AwaitEof if entry.flags.eof => {
+                    entry.link.announce_end();
+                    return self.kill(id);
+                }
                 Fate::HalfClose => {
                     if !std::mem::replace(&mut entry.flags.shut, true) {
                         entry.link.shutdown_write();
@@ -415,9 +442,7 @@ impl Core {
             (link, token) => match link.fd() {
                 Some(fd) => self.driver.registrar().modify(fd, token, wanted),
                 None => {
-                    if let Link::Other(transport) = link {
-                        transport.set_interest(token, wanted);
-                    }
+                    link.set_interest(token, wanted);
                     Ok(())
                 }
             },
@@ -470,11 +495,7 @@ impl Core {
         entry.interest = interest;
         match entry.link.fd() {
             Some(fd) => self.driver.registrar().add(fd, id.into(), interest)?,
-            None => {
-                if let Link::Other(transport) = &mut entry.link {
-                    transport.set_interest(id.into(), interest);
-                }
-            }
+            None => entry.link.set_interest(id.into(), interest),
         }
         Ok(())
     }
@@ -502,17 +523,20 @@ impl Core {
             return;
         }
         debug_assert!(entry.session.is_none(), "a session ended without on_close");
-        entry.stage = Stage::Gone;
+        let stage = std::mem::replace(&mut entry.stage, Stage::Gone);
         entry.outbox.clear(&mut self.pool);
-        let rare = entry.rare.take();
+        self.leave_all(id);
+        let rare = self.conns.get_mut(id).and_then(|entry| entry.rare.take());
         self.timers.cancel(id.index());
         self.dead.push(id);
         self.stats.closed += 1;
+        if let Stage::Connect(connecting) = stage {
+            for attempt in connecting.into_attempts() {
+                self.discard_attempt(attempt);
+            }
+        }
         let Some(rare) = rare else { return };
         self.backlog -= rare.counted;
-        for membership in rare.topics {
-            self.leave(membership);
-        }
         if let Some(address) = rare.address
             && let Some(count) = self.per_address.get_mut(&address)
         {

@@ -224,6 +224,9 @@ impl EngineBuilder {
             backlog: 0,
             client_tls: None,
             per_address: Default::default(),
+            attempts: 0,
+            uplinks: None,
+            stopping: false,
             limits: self.limits,
         };
         core.driver
@@ -344,6 +347,10 @@ impl Engine {
     }
 
     /// The core: connections, topics, counters.
+    ///
+    /// Between turns the time stands still: a timeout that is set here counts from the last
+    /// [`service`](Self::service). A foreign loop that comes here after a long wait calls that
+    /// first.
     pub fn core(&mut self) -> &mut Core {
         &mut self.core
     }

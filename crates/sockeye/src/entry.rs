@@ -6,9 +6,11 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
-use sockeye_proto::ws::WebSocket;
+use sockeye_proto::ws::{Role, WebSocket};
 
+use crate::client::UplinkId;
 use crate::hosted::SessionIndex;
+use crate::id::ConnId;
 use crate::link::Link;
 use crate::outbox::Outbox;
 use crate::poll::Interest;
@@ -24,6 +26,8 @@ pub(crate) enum Stage {
     Http(Box<HttpStage>),
     /// A client connection whose opening handshake is not over.
     Connect(Box<Connecting>),
+    /// One more socket of the client connection that is named, which is still to connect.
+    Attempt(ConnId),
     /// A WebSocket of either role, till TCP is closed.
     WebSocket(WebSocket),
     /// Nothing: the slot is freed at the end of the turn.
@@ -88,14 +92,42 @@ pub(crate) struct Rare {
     /// When a peer that takes nothing is given up.
     pub(crate) stall: Option<Instant>,
     /// Received bytes that may not be looked at yet.
-    pub(crate) stash: Vec<u8>,
+    pub(crate) stash: Stash,
     pub(crate) topics: Vec<Membership>,
     /// What this connection adds to the engine's backlog.
     pub(crate) counted: usize,
     /// The subprotocol that was agreed on.
     pub(crate) subprotocol: Option<Box<str>>,
+    /// The uplink that this is the connection of.
+    pub(crate) uplink: Option<UplinkId>,
     /// The address that this connection counts for, if connections are counted by address.
     pub(crate) address: Option<IpAddr>,
+}
+
+/// Received bytes, taken from the front without moving the rest.
+#[derive(Debug, Default)]
+pub(crate) struct Stash {
+    buffer: Vec<u8>,
+    start: usize,
+}
+
+impl Stash {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.start >= self.buffer.len()
+    }
+
+    pub(crate) fn bytes(&mut self) -> &mut [u8] {
+        self.buffer.get_mut(self.start..).unwrap_or_default()
+    }
+
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// Forgets all but the last `len` bytes.
+    pub(crate) fn keep(&mut self, len: usize) {
+        self.start = self.buffer.len().saturating_sub(len);
+    }
 }
 
 impl Entry {
@@ -117,6 +149,25 @@ impl Entry {
         self.rare.get_or_insert_default()
     }
 
+    /// Brings the engine's backlog up to date with this connection's. Returns the latter.
+    pub(crate) fn count(&mut self, backlog: &mut usize) -> usize {
+        let waiting = self.outbox.len();
+        if let Some(rare) = &mut self.rare {
+            *backlog = *backlog - rare.counted + waiting;
+            rare.counted = waiting;
+        }
+        waiting
+    }
+
+    /// Stops reading while too much waits to be written.
+    ///
+    /// Of two peers that send more than the other has read, one must go on reading, or both wait
+    /// till the write stall ends it. That is the client: what it sends is its own doing.
+    pub(crate) fn choke(&mut self) {
+        let is_client = matches!(&self.stage, Stage::WebSocket(ws) if ws.role() == Role::Client);
+        self.flags.choked = !is_client;
+    }
+
     /// Whether received bytes may be looked at.
     pub(crate) fn is_receiving(&self) -> bool {
         !(self.flags.paused || self.flags.choked || self.flags.held)
@@ -135,6 +186,9 @@ impl Entry {
         {
             return interest;
         }
+        if let Stage::Attempt(_) = self.stage {
+            return Interest::WRITE;
+        }
         Interest {
             readable: self.may_read() && !self.flags.eof,
             writable: self.flags.blocked,
@@ -145,9 +199,9 @@ impl Entry {
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let stage = match &self.stage {
             Stage::Http(stage) => stage.machine.next_timeout(),
-            Stage::Connect(connecting) => Some(connecting.deadline),
+            Stage::Connect(connecting) => Some(connecting.next_deadline()),
             Stage::WebSocket(ws) => ws.next_timeout(),
-            Stage::Gone => None,
+            Stage::Attempt(_) | Stage::Gone => None,
         };
         let Some(rare) = &self.rare else { return stage };
         [stage, rare.timeout, rare.stall]

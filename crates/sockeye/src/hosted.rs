@@ -9,7 +9,7 @@ use sockeye_proto::http::Request;
 use sockeye_proto::ws::{Chunk, Prepared};
 use sockeye_proto::{Bytes, Text};
 
-use crate::client::ConnectError;
+use crate::client::{Attempt, ConnectError, UplinkId};
 use crate::conn::Conn;
 use crate::core::Core;
 use crate::exchange::Exchange;
@@ -29,6 +29,9 @@ pub(crate) trait DynProtocol: Any {
     /// Takes the session of an outgoing connection, which its `connect` call gave.
     fn adopt(&mut self, id: ConnId, session: Box<dyn Any>) -> Option<SessionIndex>;
     fn connect_error(&mut self, core: &mut Core, session: Box<dyn Any>, error: &ConnectError);
+    /// Asks for the session of an uplink's next attempt.
+    fn uplink(&mut self, core: &mut Core, attempt: &mut Attempt) -> Option<Box<dyn Any>>;
+    fn uplink_end(&mut self, core: &mut Core, uplink: UplinkId);
     /// Drops a session that was never opened.
     fn discard(&mut self, session: SessionIndex);
     fn open(&mut self, conn: Conn<'_>, session: SessionIndex);
@@ -36,6 +39,7 @@ pub(crate) trait DynProtocol: Any {
     fn binary(&mut self, conn: Conn<'_>, session: SessionIndex, data: Bytes<'_>);
     fn chunk(&mut self, conn: Conn<'_>, session: SessionIndex, chunk: Chunk<'_>);
     fn writable(&mut self, conn: Conn<'_>, session: SessionIndex);
+    fn ping(&mut self, conn: Conn<'_>, session: SessionIndex, data: Bytes<'_>);
     fn pong(&mut self, conn: Conn<'_>, session: SessionIndex, data: Bytes<'_>);
     fn timeout(&mut self, conn: Conn<'_>, session: SessionIndex);
     fn broadcast(&mut self, core: &mut Core, message: &Prepared);
@@ -75,6 +79,10 @@ impl<P: Protocol> Hosted<P> {
                 index
             }
             None => {
+                if self.seats.len() == self.seats.capacity() {
+                    // By a quarter: with many connections the spare room counts.
+                    self.seats.reserve_exact((self.seats.len() / 4).max(64));
+                }
                 self.seats.push(seat);
                 (self.seats.len() - 1) as SessionIndex
             }
@@ -119,6 +127,15 @@ impl<P: Protocol> DynProtocol for Hosted<P> {
         }
     }
 
+    fn uplink(&mut self, core: &mut Core, attempt: &mut Attempt) -> Option<Box<dyn Any>> {
+        let session = self.protocol.on_uplink(core, attempt)?;
+        Some(Box::new(session))
+    }
+
+    fn uplink_end(&mut self, core: &mut Core, uplink: UplinkId) {
+        self.protocol.on_uplink_end(core, uplink);
+    }
+
     fn discard(&mut self, session: SessionIndex) {
         drop(self.unseat(session));
     }
@@ -150,6 +167,12 @@ impl<P: Protocol> DynProtocol for Hosted<P> {
     fn writable(&mut self, mut conn: Conn<'_>, session: SessionIndex) {
         if let Some((protocol, session)) = self.with_session(session) {
             protocol.on_writable(&mut conn, session);
+        }
+    }
+
+    fn ping(&mut self, mut conn: Conn<'_>, session: SessionIndex, data: Bytes<'_>) {
+        if let Some((protocol, session)) = self.with_session(session) {
+            protocol.on_ping(&mut conn, session, data);
         }
     }
 

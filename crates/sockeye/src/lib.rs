@@ -55,12 +55,13 @@ mod slab;
 mod stage;
 mod timer;
 #[cfg_attr(
-    not(feature = "tls"),
+    not(any(feature = "tls", feature = "openssl")),
     allow(dead_code, reason = "there is no backend to use it")
 )]
 pub mod tls;
 mod topic;
 mod turn;
+mod uplink;
 mod waker;
 
 pub use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -70,7 +71,10 @@ pub use sockeye_proto::http::Request;
 pub use sockeye_proto::ws::{Chunk, Delivery, Kind, Lost, Message, Prepared};
 pub use sockeye_proto::{Bytes, CloseCode, Limits, Misuse, Text, Violation};
 
-pub use self::client::{Backoff, ConnectCause, ConnectError, ConnectOptions, Step};
+pub use self::client::{
+    Attempt, Backoff, ConnectCause, ConnectError, ConnectOptions, Proxy, ProxyChoice, ProxyError,
+    RedirectError, SocksReply, Step, UplinkId, UplinkQueue,
+};
 pub use self::conn::{Conn, Refusal, Sent};
 pub use self::core::{Core, Stats};
 pub use self::engine::{Engine, EngineBuilder, PollerKind};
@@ -87,3 +91,8 @@ pub use self::protocol::{
     on_message,
 };
 pub use self::shutdown::ShutdownReport;
+
+/// The program of the README is compiled with the documentation's.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

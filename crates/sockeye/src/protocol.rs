@@ -14,7 +14,7 @@ use sockeye_proto::http::Request;
 use sockeye_proto::ws::{Chunk, Delivery, Lost, Message, Prepared};
 use sockeye_proto::{Bytes, CloseCode, Text, Violation};
 
-use crate::client::ConnectError;
+use crate::client::{Attempt, ConnectError, UplinkId};
 use crate::conn::Conn;
 use crate::core::Core;
 use crate::exchange::Exchange;
@@ -24,7 +24,8 @@ use crate::tls::TlsInfo;
 
 /// A protocol: one value that serves all its connections, and a session for each of them.
 ///
-/// Every method but [`accept`](Self::accept) has a default that does the least surprising thing.
+/// Every method has a default that does the least surprising thing; a server must override
+/// [`accept`](Self::accept).
 /// Methods are called on the loop's thread, one at a time; a [`Conn`] appends and marks, and the
 /// loop writes once the method has returned.
 ///
@@ -54,7 +55,8 @@ pub trait Protocol: 'static {
     /// [`Engine::connect`](crate::Engine::connect)), given back to [`on_close`](Self::on_close).
     type Session: 'static;
 
-    /// Decides about a WebSocket opening handshake that is valid as such.
+    /// Decides about a WebSocket opening handshake that is valid as such. Refuses with 404 unless
+    /// overridden, which is right for a protocol that is only a client.
     ///
     /// # Errors
     ///
@@ -63,7 +65,10 @@ pub trait Protocol: 'static {
         &mut self,
         request: &Request<'_>,
         peer: &Peer,
-    ) -> Result<Accepted<Self::Session>, Reject>;
+    ) -> Result<Accepted<Self::Session>, Reject> {
+        let _ = (request, peer);
+        Err(Reject::status(404))
+    }
 
     /// The connection is open, as server or as client.
     fn on_open(&mut self, conn: &mut Conn<'_>, session: &mut Self::Session) {
@@ -88,6 +93,11 @@ pub trait Protocol: 'static {
     /// There is room again, after [`Conn::request_writable`]. Once per request.
     fn on_writable(&mut self, conn: &mut Conn<'_>, session: &mut Self::Session) {
         let _ = (conn, session);
+    }
+
+    /// A Ping arrived. The Pong is taken care of: this is for those who watch.
+    fn on_ping(&mut self, conn: &mut Conn<'_>, session: &mut Self::Session, data: Bytes<'_>) {
+        let _ = (conn, session, data);
     }
 
     /// A Pong arrived: the answer to a Ping, or one that nobody asked for.
@@ -124,6 +134,20 @@ pub trait Protocol: 'static {
         let _ = (core, session, error);
     }
 
+    /// An uplink is about to connect, for the first time or again. Gives the session for this
+    /// attempt; `None`, the default, gives the uplink up. The options may be changed, for example to
+    /// try another server or to send a fresh token.
+    fn on_uplink(&mut self, core: &mut Core, attempt: &mut Attempt) -> Option<Self::Session> {
+        let _ = (core, attempt);
+        None
+    }
+
+    /// An uplink has given up: [`on_uplink`](Self::on_uplink) gave no session, or too many attempts
+    /// failed. Not called when the program ends it.
+    fn on_uplink_end(&mut self, core: &mut Core, uplink: UplinkId) {
+        let _ = (core, uplink);
+    }
+
     /// The largest request body, in bytes, that [`on_request`](Self::on_request) wants for this
     /// request. Zero: a body is read past, within the limits for unwanted ones. A larger body is
     /// answered with 413.
@@ -134,10 +158,14 @@ pub trait Protocol: 'static {
 
     /// A plain HTTP request on a route of this protocol. `body` is empty unless
     /// [`body_limit`](Self::body_limit) asked for it. To answer later, remember
-    /// [`Exchange::id`] and call [`Core::respond`]. Answers 426 unless overridden.
+    /// [`Exchange::id`] and call [`Core::respond`]. Unless overridden, answers 426 to GET and HEAD,
+    /// and 405 to other methods, which no WebSocket handshake has.
     fn on_request(&mut self, http: &mut Exchange<'_>, request: &Request<'_>, body: &[u8]) {
-        let _ = (request, body);
-        http.respond(Response::upgrade_required());
+        let _ = body;
+        http.respond(match request.method() {
+            "GET" | "HEAD" => Response::upgrade_required(),
+            _ => Response::method_not_allowed("GET, HEAD"),
+        });
     }
 }
 
@@ -282,7 +310,8 @@ impl<S> Accepted<S> {
 /// The HTTP answer to a handshake that the program does not accept.
 #[derive(Debug)]
 pub struct Reject {
-    pub(crate) response: Response,
+    /// Behind a pointer, so that accepting does not pay for it.
+    pub(crate) response: Box<Response>,
 }
 
 impl Reject {
@@ -292,16 +321,16 @@ impl Reject {
             .ok()
             .filter(|s| s.is_client_error() || s.is_server_error())
             .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Self {
-            response: Response::status(status),
-        }
+        Self::from(Response::status(status))
     }
 }
 
 impl From<Response> for Reject {
     /// Rejects with any answer, for example a redirect or a request for credentials.
     fn from(response: Response) -> Self {
-        Self { response }
+        Self {
+            response: Box::new(response),
+        }
     }
 }
 

@@ -2,8 +2,6 @@
 //!
 //! Room is checked before a byte is appended; no call here writes to a socket.
 
-use std::sync::Arc;
-
 use sockeye_proto::ws::{Message, Prepared, Role, WebSocket};
 use sockeye_proto::{CloseCode, Cx, Misuse};
 
@@ -38,7 +36,7 @@ impl Core {
             }
             _ => {}
         }
-        self.append_shared(id, message.frame())
+        self.append_shared(id, message)
     }
 
     /// See [`Conn::send_fragment`](crate::Conn::send_fragment).
@@ -60,7 +58,12 @@ impl Core {
 
     /// See [`Conn::close`](crate::Conn::close).
     pub fn close(&mut self, id: ConnId, code: CloseCode, reason: &str) -> Sent {
-        self.append(id, 0, Kind::Control, |ws, cx| ws.close(code, reason, cx))
+        let sent = self.append(id, 0, Kind::Control, |ws, cx| ws.close(code, reason, cx));
+        if sent.is_sent() {
+            // What arrives is discarded anyway, but for the answer.
+            self.resume(id);
+        }
+        sent
     }
 
     /// See [`Conn::close_sending`](crate::Conn::close_sending).
@@ -163,7 +166,8 @@ impl Core {
             }
             outcome
         } else {
-            let output = outbox.tail(&mut self.pool);
+            let room = len.saturating_add(header_len(len, true));
+            let output = outbox.tail_for(room, &mut self.pool);
             send(
                 ws,
                 &mut Cx {
@@ -177,10 +181,11 @@ impl Core {
         self.sent(id, outcome)
     }
 
-    fn append_shared(&mut self, id: ConnId, frame: &Arc<[u8]>) -> Sent {
-        if let Err(refusal) = self.make_room(id, frame.len(), Kind::Whole) {
+    fn append_shared(&mut self, id: ConnId, message: &Prepared) -> Sent {
+        if let Err(refusal) = self.make_room(id, message.data().len(), Kind::Whole) {
             return Sent::Refused(refusal);
         }
+        let frame = message.frame();
         let now = self.now();
         let Some(Entry {
             stage: Stage::WebSocket(ws),
@@ -197,7 +202,9 @@ impl Core {
             ws.note_sent(now);
             let droppable = flags.blocked && *overflow == Overflow::DropOldest;
             if frame.len() <= SHARED_MIN_LEN && !droppable && outbox.is_contiguous() {
-                outbox.tail(&mut self.pool).extend_from_slice(frame);
+                outbox
+                    .tail_for(frame.len(), &mut self.pool)
+                    .extend_from_slice(frame);
             } else {
                 outbox.push_shared(frame, droppable);
             }
@@ -207,21 +214,34 @@ impl Core {
 
     fn sent(&mut self, id: ConnId, outcome: Result<(), Misuse>) -> Sent {
         match outcome {
-            Err(misuse) => Sent::Refused(Refusal::Misuse(misuse)),
+            Err(misuse) => {
+                // The buffer that was lent for nothing goes back when the outbox is flushed.
+                self.mark_dirty(id);
+                Sent::Refused(Refusal::Misuse(misuse))
+            }
             Ok(()) => self.queued(id),
         }
     }
 
     pub(crate) fn queued(&mut self, id: ConnId) -> Sent {
         self.mark_dirty(id);
-        match self.backlog(id) {
-            waiting if waiting > self.limits.high_water => Sent::Pressed(waiting),
-            _ => Sent::Clear,
+        let Some(entry) = self.conns.get_mut(id) else {
+            return Sent::Clear;
+        };
+        let waiting = match entry.flags.blocked {
+            // Others may ask for room before the next flush.
+            true => entry.count(&mut self.backlog),
+            false => entry.outbox.len(),
+        };
+        match waiting > self.limits.high_water {
+            true => Sent::Pressed(waiting),
+            false => Sent::Clear,
         }
     }
 
-    /// Whether `len` more bytes may wait. The first message always may, whatever its size.
-    fn make_room(&mut self, id: ConnId, len: usize, kind: Kind) -> Result<(), Refusal> {
+    /// Whether a frame with `payload_len` more bytes may wait. The first message always may,
+    /// whatever its size.
+    fn make_room(&mut self, id: ConnId, payload_len: usize, kind: Kind) -> Result<(), Refusal> {
         let Some(entry) = self.conns.get_mut(id) else {
             self.stats.stale += 1;
             return Err(Refusal::Gone);
@@ -229,11 +249,17 @@ impl Core {
         if entry.session.is_none() || entry.flags.doomed {
             return Err(Refusal::Gone);
         }
-        let waiting = entry.outbox.len();
-        let over = (waiting + len).saturating_sub(self.limits.backlog_len);
-        let total = self.backlog + len;
+        let masked = matches!(&entry.stage, Stage::WebSocket(ws) if ws.role() == Role::Client);
+        let len = payload_len.saturating_add(header_len(payload_len, masked));
+        let waiting = entry.outbox.cost();
+        let over = waiting
+            .saturating_add(len)
+            .saturating_sub(self.limits.backlog_len);
         let over_total = match entry.flags.blocked {
-            true => total.saturating_sub(self.limits.backlog_total_len),
+            true => self
+                .backlog
+                .saturating_add(len)
+                .saturating_sub(self.limits.backlog_total_len),
             false => 0,
         };
         let missing = over.max(over_total);
@@ -248,7 +274,8 @@ impl Core {
             }
             Overflow::DropOldest if kind == Kind::Whole => {
                 let dropped = entry.outbox.drop_oldest(missing);
-                let freed = waiting - entry.outbox.len();
+                let freed = waiting - entry.outbox.cost();
+                entry.count(&mut self.backlog);
                 self.stats.dropped += dropped as u64;
                 if freed >= missing {
                     return Ok(());
@@ -261,6 +288,16 @@ impl Core {
         self.doom(id, CloseCause::Backlog);
         Err(Refusal::Backlog)
     }
+}
+
+/// The length of a frame's header (RFC 6455 §5.2).
+fn header_len(payload_len: usize, masked: bool) -> usize {
+    let length = match payload_len {
+        0..126 => 2,
+        126..0x1_0000 => 4,
+        _ => 10,
+    };
+    length + if masked { 4 } else { 0 }
 }
 
 /// Prepared messages up to this length are copied behind what already waits: one contiguous write

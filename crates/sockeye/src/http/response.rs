@@ -10,7 +10,8 @@ use std::error::Error;
 use std::fmt;
 
 use ::http::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
+    ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING,
+    UPGRADE,
 };
 use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
@@ -109,6 +110,17 @@ impl Response {
         // RFC 9110 §7.8: a sender of Upgrade names it in Connection.
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        response
+    }
+
+    /// 405, with the methods that are allowed (RFC 9110 §15.5.6), for example `"GET, HEAD"`. A list
+    /// that is no header value is left out.
+    #[must_use]
+    pub fn method_not_allowed(methods: &str) -> Self {
+        let mut response = Self::status(StatusCode::METHOD_NOT_ALLOWED);
+        if let Ok(methods) = HeaderValue::from_str(methods) {
+            response.headers.insert(ALLOW, methods);
+        }
         response
     }
 

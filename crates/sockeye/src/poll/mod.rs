@@ -11,8 +11,10 @@ mod portable;
 #[cfg(test)]
 mod suite;
 
+use std::cell::RefCell;
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::rc::Rc;
 use std::time::Duration;
 
 pub use self::epoll::Epoll;
@@ -101,6 +103,26 @@ pub trait Registrar {
     ///
     /// `NotFound` as above; what the system says.
     fn remove(&mut self, fd: BorrowedFd<'_>) -> io::Result<()>;
+}
+
+/// A registrar that a foreign loop shares with its engine: the loop keeps one `Rc`, the engine gets
+/// the other by [`EngineBuilder::registrar`](crate::EngineBuilder::registrar).
+///
+/// # Panics
+///
+/// The loop must not hold a borrow while it calls the engine.
+impl<R: Registrar + ?Sized> Registrar for Rc<RefCell<R>> {
+    fn add(&mut self, fd: BorrowedFd<'_>, token: Token, interest: Interest) -> io::Result<()> {
+        self.borrow_mut().add(fd, token, interest)
+    }
+
+    fn modify(&mut self, fd: BorrowedFd<'_>, token: Token, interest: Interest) -> io::Result<()> {
+        self.borrow_mut().modify(fd, token, interest)
+    }
+
+    fn remove(&mut self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        self.borrow_mut().remove(fd)
+    }
 }
 
 /// A [`Registrar`] that can wait.

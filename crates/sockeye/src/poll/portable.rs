@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
-use nix::libc::{POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, nfds_t, pollfd};
+use nix::libc::{self, POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, nfds_t, pollfd};
 
 use super::{
     Interest, Poller, Ready, Registrar, Token, already_registered, not_registered, timeout_millis,
@@ -176,7 +176,7 @@ fn poll(entries: &mut [pollfd], timeout_millis: i32) -> io::Result<usize> {
     // the call, and the kernel writes nothing but the `revents` within. The numbers in it need
     // not be open descriptors: `poll(2)` reports those that are not.
     let count = unsafe {
-        nix::libc::poll(
+        libc::poll(
             entries.as_mut_ptr(),
             entries.len() as nfds_t,
             timeout_millis,

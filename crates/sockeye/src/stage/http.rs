@@ -69,7 +69,8 @@ impl Engine {
         match stage.machine.receive(input, &mut cx) {
             Ok(None) => {
                 if !input.is_empty() {
-                    // A pipelined request: it waits until the one before it is answered.
+                    // A pipelined request: it waits until the one before it is answered, and until
+                    // there is room for its own answer.
                     self.core.hold(id);
                 }
                 return !input.is_empty();
@@ -164,7 +165,7 @@ impl Engine {
         let (session, options) = match protocol.accept(id, request, &peer) {
             Ok(accepted) => accepted,
             Err(reject) => {
-                self.core.respond(id, reject.response);
+                self.core.respond(id, *reject.response);
                 return;
             }
         };
@@ -347,9 +348,7 @@ impl Core {
     }
 
     fn respond_error(&mut self, id: ConnId, error: HttpError) {
-        let ResponseHead { status, headers } = error.response();
-        let mut response = Response::error(status, &error.to_string());
-        response.headers.extend(headers);
+        let response = explain(error.response(), &error.to_string());
         self.respond(id, response);
         self.mark_dirty(id);
     }
@@ -392,8 +391,18 @@ impl Core {
 }
 
 fn refusal(error: &HandshakeError) -> Response {
-    let ResponseHead { status, headers } = error.response();
-    let mut response = Response::error(status, &error.to_string());
+    explain(error.response(), &error.to_string())
+}
+
+/// A page with an explanation, and the fields that the machine wants in the head, but for the type
+/// of the machine's own text.
+fn explain(head: ResponseHead, explanation: &str) -> Response {
+    let ResponseHead {
+        status,
+        mut headers,
+    } = head;
+    headers.remove(header::CONTENT_TYPE);
+    let mut response = Response::error(status, explanation);
     response.headers.extend(headers);
     response
 }

@@ -1,0 +1,427 @@
+//! The command line: every option, what it may be, and help that teaches by examples.
+//!
+//! Values leave here in the types that the engine takes; what they mean is decided elsewhere.
+//! Whatever is wrong with the command line itself is told by clap, with exit status 2.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use sockeye::net::Bind;
+use sockeye::{HeaderName, HeaderValue, PollerKind};
+use url::Url;
+
+/// WebSocket and HTTP: a server, a client, a ping.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sockeye",
+    version,
+    styles = STYLES,
+    args_conflicts_with_subcommands = true,
+    after_help = "\
+Examples:
+  sockeye                                     the demo page on http://127.0.0.1:7681/
+  sockeye serve ./public --listen :8080       a folder on every address
+  echo hello | sockeye connect 127.0.0.1:7681/echo
+  sockeye ping 127.0.0.1:7681/echo -c 3
+  sockeye completions bash > ~/.local/share/bash-completion/completions/sockeye
+
+Without a command, `sockeye` does `sockeye serve`. `sockeye COMMAND --help` tells more."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+impl Cli {
+    /// What to do; ends the process if the command line makes no sense.
+    pub(crate) fn parse_command() -> Command {
+        Self::parse().command.unwrap_or_else(|| {
+            // So that the defaults of `serve` are written down once.
+            Self::parse_from(["sockeye", "serve"])
+                .command
+                .unwrap_or(Command::Serve(ServeArgs::default()))
+        })
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Serve(ServeArgs),
+    Connect(ConnectArgs),
+    Ping(PingArgs),
+    /// Print the completions of a shell
+    #[command(after_help = "\
+Examples:
+  sockeye completions bash > ~/.local/share/bash-completion/completions/sockeye
+  sockeye completions zsh > ~/.zfunc/_sockeye
+  sockeye completions fish > ~/.config/fish/completions/sockeye.fish")]
+    Completions {
+        shell: Shell,
+    },
+}
+
+/// Serve files and WebSocket endpoints
+///
+/// Built-in endpoints, by path or by subprotocol on any path:
+///   /echo       echo                     every message back
+///   /broadcast  broadcast                every message to everybody, sender included
+///   /mirror     lws-mirror-protocol      the same, with flow control
+///   /increment  dumb-increment-protocol  a counter, 20 times a second; `reset` sets it to 0
+///
+/// Prints one line for each listener on standard output once all are ready. SIGTERM and SIGINT end
+/// it in order within 10 s; a second one cuts what is left.
+#[derive(Args, Debug, Default)]
+#[command(
+    verbatim_doc_comment,
+    after_help = "\
+Examples:
+  sockeye serve                               the demo page on http://127.0.0.1:7681/
+  sockeye serve ./public                      a folder, beside the endpoints
+  sockeye serve --listen :7681                on every address of this machine
+  sockeye serve --listen [::1]:0 --listen unix:/run/sockeye.sock
+  sockeye serve --listen :80 --user www-data  bind as root, serve as somebody else
+  sockeye serve --origin https://example.org  for the pages of another site"
+)]
+pub(crate) struct ServeArgs {
+    /// Folder to serve at `/`; without it, `/` is a demo page
+    pub(crate) dir: Option<PathBuf>,
+
+    /// Where to listen: ADDR:PORT, HOST:PORT, INTERFACE:PORT, :PORT (every address) or unix:PATH;
+    /// port 0 is a free one. May be given several times
+    #[arg(long, short, value_name = "WHERE", default_value = "127.0.0.1:7681")]
+    pub(crate) listen: Vec<Bind>,
+
+    /// How to wait for sockets
+    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
+    pub(crate) poller: Poller,
+
+    /// Web pages that may open WebSockets here: `same` (those of this server), `any`, or origins
+    /// such as `https://example.org`. May be given several times. Programs that are no browsers may
+    /// always
+    #[arg(long, value_name = "ORIGIN", value_parser = parse_origin, default_value = "same")]
+    pub(crate) origin: Vec<Origin>,
+
+    /// Cache-Control header of files, for example `max-age=3600`
+    #[arg(long, value_name = "VALUE", requires = "dir")]
+    pub(crate) cache_control: Option<String>,
+
+    /// Largest message taken, for example 64K, 16M or 1G
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "16M")]
+    pub(crate) max_message: usize,
+
+    /// Most connections at a time [default: as many as there are descriptors]
+    #[arg(long, value_name = "N", value_parser = parse_count)]
+    pub(crate) max_connections: Option<usize>,
+
+    /// Most connections at a time from one address [default: any number]
+    #[arg(long, value_name = "N", value_parser = parse_count)]
+    pub(crate) max_per_address: Option<usize>,
+
+    /// User to become once all sockets are bound, by name or number
+    #[arg(long, value_name = "USER")]
+    pub(crate) user: Option<String>,
+
+    /// Group to become once all sockets are bound [default: the user's]
+    #[arg(long, value_name = "GROUP")]
+    pub(crate) group: Option<String>,
+
+    /// Say nothing on standard error but errors
+    #[arg(long, short, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+
+    /// Log every connection on standard error
+    #[arg(long, short)]
+    pub(crate) verbose: bool,
+}
+
+/// How `serve` waits for its sockets.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(crate) enum Poller {
+    /// epoll(7): the cost does not grow with idle connections
+    #[default]
+    Epoll,
+    /// poll(2): works everywhere
+    Poll,
+}
+
+impl From<Poller> for PollerKind {
+    fn from(poller: Poller) -> Self {
+        match poller {
+            Poller::Epoll => Self::Epoll,
+            Poller::Poll => Self::Poll,
+        }
+    }
+}
+
+/// A value of `--origin`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Same,
+    Any,
+    Page(String),
+}
+
+/// Send lines as messages and print the messages that come
+///
+/// Each line of standard input becomes a text message, each message a line of standard output. At
+/// the end of input it closes with 1000 once everything is sent, and still prints what comes until
+/// the server has closed too. Exit status: 0 after a clean close (1000, 1001 or without a code), 1
+/// after anything else, with the reason on standard error.
+#[derive(Args, Debug)]
+#[command(
+    verbatim_doc_comment,
+    after_help = "\
+Examples:
+  sockeye connect ws://127.0.0.1:7681/echo            talk to it
+  echo hello | sockeye connect 127.0.0.1:7681/echo --count 1
+  sockeye connect 127.0.0.1:7681/increment --count 5 </dev/null
+  sockeye connect unix:/run/sockeye.sock:/echo <lines.txt
+  sockeye connect 127.0.0.1:7681/echo --binary <photo.jpg >copy.jpg
+  sockeye connect 127.0.0.1:7681 --subprotocol echo --header 'Cookie: id=7'"
+)]
+pub(crate) struct ConnectArgs {
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
+
+    /// Raw bytes both ways: input goes out as binary messages, messages are printed as they are
+    #[arg(long, short)]
+    pub(crate) binary: bool,
+
+    /// Close after N messages have come, however long the input is
+    #[arg(long, short, value_name = "N", value_parser = parse_count)]
+    pub(crate) count: Option<usize>,
+
+    /// Stay at the end of input until the server closes
+    #[arg(long, short)]
+    pub(crate) wait: bool,
+
+    /// Largest message taken, for example 64K, 16M or 1G
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "16M")]
+    pub(crate) max_message: usize,
+
+    /// Tell on standard error what else happens: open, ping, pong, close
+    #[arg(long, short)]
+    pub(crate) verbose: bool,
+}
+
+/// Measure round trips with WebSocket pings
+///
+/// Ends after -c answers or with Ctrl-C, and prints statistics as ping(8) does. Exit status: 0 if
+/// any answer came, 1 otherwise.
+#[derive(Args, Debug)]
+#[command(
+    verbatim_doc_comment,
+    after_help = "\
+Examples:
+  sockeye ping ws://127.0.0.1:7681/echo        until Ctrl-C
+  sockeye ping 127.0.0.1:7681/echo -c 10 -i 0.1
+  sockeye ping example.org/feed -q -c 100 -i 0.01"
+)]
+pub(crate) struct PingArgs {
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
+
+    /// Stop after N pings
+    #[arg(short, long, value_name = "N", value_parser = parse_count)]
+    pub(crate) count: Option<usize>,
+
+    /// Seconds between two pings
+    #[arg(short, long, value_name = "SECS", value_parser = parse_duration, default_value = "1")]
+    pub(crate) interval: Duration,
+
+    /// Payload of a ping in bytes, 0 to 125
+    #[arg(
+        short,
+        long,
+        value_name = "BYTES",
+        default_value_t = 56,
+        value_parser = clap::value_parser!(u8).range(0..=125)
+    )]
+    pub(crate) size: u8,
+
+    /// Seconds to wait for an answer
+    #[arg(short = 'W', long, value_name = "SECS", value_parser = parse_duration, default_value = "10")]
+    pub(crate) wait: Duration,
+
+    /// Print nothing but the statistics
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+/// Whom to connect to, and what to say there.
+#[derive(Args, Debug)]
+pub(crate) struct RemoteArgs {
+    /// ws://HOST:PORT/PATH, http://HOST:PORT/PATH, HOST:PORT/PATH, or unix:SOCKET:/PATH
+    pub(crate) url: String,
+
+    /// Subprotocol to offer, the best first. May be given several times
+    #[arg(long = "subprotocol", short = 'p', value_name = "NAME")]
+    pub(crate) subprotocols: Vec<String>,
+
+    /// Header to send. May be given several times
+    #[arg(long = "header", short = 'H', value_name = "K: V", value_parser = parse_header)]
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+
+    /// Origin to send, as the page of a browser does
+    #[arg(long, value_name = "ORIGIN")]
+    pub(crate) origin: Option<String>,
+
+    /// Seconds that name look-up, connecting and the handshake may take together
+    #[arg(
+        long,
+        value_name = "SECS",
+        value_parser = parse_duration,
+        default_value = "10",
+        action = ArgAction::Set
+    )]
+    pub(crate) timeout: Duration,
+}
+
+fn parse_count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("must be at least 1".to_owned()),
+        Ok(count) => Ok(count),
+        Err(error) => Err(format!("{error}")),
+    }
+}
+
+fn parse_size(text: &str) -> Result<usize, String> {
+    let problem = || "write a number of bytes such as 4096, 64K, 16M or 1G".to_owned();
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let unit = match unit.to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kb" | "kib" => 1 << 10,
+        "m" | "mb" | "mib" => 1 << 20,
+        "g" | "gb" | "gib" => 1 << 30,
+        _ => return Err(problem()),
+    };
+    let number: usize = number.parse().map_err(|_| problem())?;
+    match number.checked_mul(unit) {
+        Some(0) => Err("must be at least 1".to_owned()),
+        // Above, sums of limits could overflow; below, memory has ended long before.
+        Some(size) if size <= 1 << 40 => Ok(size),
+        _ => Err("is too large".to_owned()),
+    }
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text
+        .parse()
+        .map_err(|_| "write seconds, such as 5 or 0.5".to_owned())?;
+    Duration::try_from_secs_f64(seconds)
+        .ok()
+        .filter(|duration| *duration >= Duration::from_millis(1))
+        .ok_or_else(|| "must be at least 0.001 seconds, and not for ever".to_owned())
+}
+
+fn parse_header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let (name, value) = text
+        .split_once(':')
+        .ok_or_else(|| "write it as 'Name: value'".to_owned())?;
+    let name = HeaderName::from_bytes(name.as_bytes())
+        .map_err(|_| format!("{name:?} is no name of a header"))?;
+    let value = HeaderValue::from_str(value.trim())
+        .map_err(|_| format!("the value of {name} holds a control character"))?;
+    Ok((name, value))
+}
+
+fn parse_origin(text: &str) -> Result<Origin, String> {
+    match text {
+        "same" => return Ok(Origin::Same),
+        "any" | "*" => return Ok(Origin::Any),
+        _ => {}
+    }
+    let problem = "write `same`, `any`, or an origin such as https://example.org";
+    let url = Url::parse(text).map_err(|_| problem.to_owned())?;
+    let origin = url.origin();
+    if !origin.is_tuple() || url.path() != "/" || url.query().is_some() {
+        return Err(problem.to_owned());
+    }
+    // As browsers write it: in lower case, without the default port.
+    Ok(Origin::Page(origin.ascii_serialization()))
+}
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes() {
+        for (text, size) in [
+            ("1", 1),
+            ("4096", 4096),
+            ("64K", 65_536),
+            ("64kib", 65_536),
+            ("16M", 16_777_216),
+            ("1G", 1 << 30),
+        ] {
+            assert_eq!(parse_size(text), Ok(size), "{text}");
+        }
+        for text in [
+            "",
+            "K",
+            "-1",
+            "0",
+            "1.5M",
+            "1T",
+            "99999999999999999999",
+            "99999999G",
+        ] {
+            assert!(parse_size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn durations() {
+        assert_eq!(parse_duration("0.2"), Ok(Duration::from_millis(200)));
+        assert_eq!(parse_duration("3"), Ok(Duration::from_secs(3)));
+        for text in ["", "x", "0", "-1", "NaN", "inf", "1e300"] {
+            assert!(parse_duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn headers() {
+        let (name, value) = parse_header("X-A: b: c ").unwrap();
+        assert_eq!((name.as_str(), value.to_str().unwrap()), ("x-a", "b: c"));
+        for text in ["X-A", "X A: b", ": b", "X-A: b\r\nX-C: d"] {
+            assert!(parse_header(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn origins() {
+        assert_eq!(parse_origin("same"), Ok(Origin::Same));
+        assert_eq!(parse_origin("any"), Ok(Origin::Any));
+        for text in ["https://Example.org", "https://example.org:443/"] {
+            let page = Origin::Page("https://example.org".to_owned());
+            assert_eq!(parse_origin(text), Ok(page), "{text}");
+        }
+        for text in [
+            "",
+            "example.org",
+            "https://example.org/path",
+            "file:///x",
+            "https://a/?b",
+        ] {
+            assert!(parse_origin(text).is_err(), "{text}");
+        }
+    }
+}
