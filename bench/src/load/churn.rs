@@ -15,6 +15,8 @@ use crate::watch::Watch;
 use crate::{ConnectArgs, Outcome};
 
 const BUFFER_LEN: usize = 32 * 1024;
+/// How much longer than asked for a busy machine may take to show anything.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(crate) fn run(args: &ConnectArgs) -> Result<Outcome, Failure> {
     let watch = Watch::new(args.server.watch)?;
@@ -36,10 +38,17 @@ pub(crate) fn run(args: &ConnectArgs) -> Result<Outcome, Failure> {
                 }
             });
         }
+        // For a time, and on until there was something to count; but not for ever.
         let wait = |time: Duration| {
-            let end = Instant::now() + time;
-            while Instant::now() < end && !stop.load(Ordering::Relaxed) {
-                let left = end.saturating_duration_since(Instant::now());
+            let begin = Instant::now();
+            let enough = count.load(Ordering::Relaxed) + args.at_once as u64;
+            loop {
+                let waited = begin.elapsed();
+                let over = waited >= time && count.load(Ordering::Relaxed) >= enough;
+                if over || waited >= time + PATIENCE || stop.load(Ordering::Relaxed) {
+                    return;
+                }
+                let left = time.saturating_sub(waited).max(Duration::from_millis(1));
                 thread::sleep(left.min(Duration::from_millis(50)));
             }
         };
