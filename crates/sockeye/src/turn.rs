@@ -321,7 +321,7 @@ impl Engine {
             }
         };
         let machine = Server::new(self.core.config(Default::default()), self.core.now());
-        let stage = Stage::Http(Box::new(HttpStage::new(machine)));
+        let stage = Stage::Http(Box::new(HttpStage::new(machine, addr)));
         // A registrar that refuses has lost this connection only.
         let Ok(id) = self.core.admit(link, stage, Interest::READ) else {
             self.core.stats.refused += 1;
