@@ -108,34 +108,27 @@ impl Connecting {
     }
 
     fn error(&self, cause: ConnectCause, in_tls: bool) -> ConnectError {
-        let destination = self.options.destination();
-        let host = || match &destination {
-            Destination::Tcp { host, .. } => host.clone(),
-            Destination::Unix(_) => destination.to_string(),
+        let step = match (&cause, &self.progress) {
+            (ConnectCause::Setup(_), _) => Step::Prepare,
+            (ConnectCause::Redirect(_), _) => Step::Redirect,
+            (ConnectCause::Request(_), _) => Step::Handshake,
+            (ConnectCause::Tls(_), _) => Step::Tls,
+            (ConnectCause::Proxy(_), _) => Step::Proxy,
+            _ if in_tls => Step::Tls,
+            (_, Progress::Resolving) => Step::Resolve,
+            (_, Progress::Racing(_)) => Step::Connect,
+            (_, Progress::Proxy(_)) => Step::Proxy,
+            (_, Progress::Handshake(_)) => Step::Handshake,
         };
-        let (step, subject) = match (&self.progress, &self.proxy) {
-            _ if matches!(cause, ConnectCause::Setup(_)) => {
-                (Step::Prepare, destination.to_string())
+        let destination = self.options.destination();
+        let subject = match (step, &self.proxy, &destination) {
+            (Step::Resolve, Some(Proxy { host, .. }), _) if !self.needs_server_address() => {
+                format!("proxy {host}")
             }
-            _ if matches!(cause, ConnectCause::Redirect(_)) => {
-                (Step::Redirect, destination.to_string())
-            }
-            _ if in_tls || matches!(cause, ConnectCause::Tls(_)) => (Step::Tls, host()),
-            (Progress::Resolving, Some(proxy)) if !self.needs_server_address() => {
-                (Step::Resolve, format!("proxy {}", proxy.host))
-            }
-            (Progress::Resolving, _) => (Step::Resolve, host()),
-            (Progress::Racing(_), Some(proxy)) => (
-                Step::Connect,
-                format!("proxy {}:{}", proxy.host, proxy.port),
-            ),
-            (Progress::Racing(_), None) => (Step::Connect, destination.to_string()),
-            (Progress::Proxy(_), Some(proxy)) => {
-                (Step::Proxy, format!("{}:{}", proxy.host, proxy.port))
-            }
-            (Progress::Proxy(_) | Progress::Handshake(_), _) => {
-                (Step::Handshake, destination.to_string())
-            }
+            (Step::Connect, Some(Proxy { host, port, .. }), _) => format!("proxy {host}:{port}"),
+            (Step::Proxy, Some(Proxy { host, port, .. }), _) => format!("{host}:{port}"),
+            (Step::Resolve | Step::Tls, _, Destination::Tcp { host, .. }) => host.clone(),
+            _ => destination.to_string(),
         };
         ConnectError {
             step,
@@ -579,7 +572,9 @@ impl Engine {
             CloseCause::Io(kind) => match &mut connecting.progress {
                 // A refusal is one even if the end of it got lost.
                 Progress::Handshake(machine) => match machine.receive_eof() {
-                    error @ HandshakeError::Refused(_) => ConnectCause::Handshake(error),
+                    error @ HandshakeError::Refused(_) => {
+                        return self.core.handshake_failed(id, error);
+                    }
                     _ => ConnectCause::Io(kind.into()),
                 },
                 _ => ConnectCause::Io(kind.into()),
