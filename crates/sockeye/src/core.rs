@@ -430,9 +430,7 @@ impl Core {
             (link, token) => match link.fd() {
                 Some(fd) => self.driver.registrar().modify(fd, token, wanted),
                 None => {
-                    if let Link::Other(transport) = link {
-                        transport.set_interest(token, wanted);
-                    }
+                    link.set_interest(token, wanted);
                     Ok(())
                 }
             },
@@ -485,11 +483,7 @@ impl Core {
         entry.interest = interest;
         match entry.link.fd() {
             Some(fd) => self.driver.registrar().add(fd, id.into(), interest)?,
-            None => {
-                if let Link::Other(transport) = &mut entry.link {
-                    transport.set_interest(id.into(), interest);
-                }
-            }
+            None => entry.link.set_interest(id.into(), interest),
         }
         Ok(())
     }
