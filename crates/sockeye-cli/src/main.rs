@@ -7,6 +7,7 @@
 mod args;
 mod connect;
 mod failure;
+mod narrator;
 mod ping;
 mod remote;
 mod serve;

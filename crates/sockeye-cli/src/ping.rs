@@ -33,9 +33,8 @@ pub(crate) fn run(args: PingArgs) -> Result<ExitCode, Failure> {
     };
     let mut engine = Engine::builder().limits(limits).build()?;
     let handle = engine.handle();
-    let url = remote::url(&args.remote.url);
-    let options = remote::options(&args.remote)?;
-    let pinger = engine.host(Pinger::new(args, url, handle.clone()));
+    let options = remote::options(&args.remote, |style, line| terminal::note(style, line))?;
+    let pinger = engine.host(Pinger::new(args, options.url(), handle.clone()));
     let id = engine.connect(pinger, options, ())?;
     signal::watch(move |count| {
         // It fails if the engine has ended, which is what is wanted.
@@ -273,8 +272,7 @@ impl Protocol for Pinger {
     }
 
     fn on_connect_error(&mut self, _: &mut Core, (): (), error: &ConnectError) {
-        self.failure
-            .get_or_insert_with(|| Failure::Connect(error.to_string()));
+        self.failure.get_or_insert_with(|| remote::failure(error));
         let _ = self.handle.shutdown(Duration::ZERO);
     }
 }

@@ -13,7 +13,7 @@ use std::io::{self, IsTerminal};
 use std::process;
 
 use anstream::ColorChoice;
-use sockeye::Engine;
+use sockeye::{Backoff, Engine};
 
 use self::client::Client;
 use self::input::Source;
@@ -29,7 +29,6 @@ const INTERRUPTED: i32 = 130;
 
 /// Talks until one of both sides closes.
 pub(crate) fn run(args: ConnectArgs) -> Result<(), Failure> {
-    let options = remote::options(&args.remote)?;
     let mut engine = Engine::builder().limits(client::limits(&args)).build()?;
     let handle = engine.handle();
     let Ends {
@@ -40,24 +39,34 @@ pub(crate) fn run(args: ConnectArgs) -> Result<(), Failure> {
     } = Ends::find(args.binary);
     let show = Show {
         look,
-        verbose: args.verbose,
+        verbose: args.remote.verbose,
     };
     let output = Output::new();
-    let client = Client::new(&args, handle.clone(), output.clone(), show);
+    let told = output.clone();
+    let options = remote::options(&args.remote, move |style, line| {
+        show.print(&told, style, line);
+    })?;
+    let client = Client::new(&args, options.url(), handle.clone(), output.clone(), show);
     let key = engine.host(client);
-    let id = engine.connect(key, options, ())?;
+    if args.reconnect {
+        let uplink = engine.uplink(key, options, Backoff::default())?;
+        engine.core().set_uplink_queue(uplink, client::AWAY_ROOM);
+    } else {
+        let id = engine.connect(key, options, ())?;
+        if let Some(client) = engine.protocol(key) {
+            client.set_connection(id);
+        }
+    }
 
     // Calls on the loop fail once the engine has ended, which is what they would ask for.
     let caller = handle.clone();
     let writer = output.start(sink, move |report| {
-        let _ = caller.call(key, move |client, core| {
-            client.hear_output(core, id, report)
-        });
+        let _ = caller.call(key, move |client, core| client.hear_output(core, report));
     })?;
     let caller = handle.clone();
     let start_input = move || {
         source.start(move || {
-            let _ = caller.call(key, move |client, core| client.pump(core, id));
+            let _ = caller.call(key, move |client, core| client.pump(core));
         })
     };
     if let Some(client) = engine.protocol(key) {
@@ -69,7 +78,7 @@ pub(crate) fn run(args: ConnectArgs) -> Result<(), Failure> {
             saved.restore();
             process::exit(INTERRUPTED);
         }
-        let _ = handle.call(key, move |client, core| client.interrupt(core, id));
+        let _ = handle.call(key, move |client, core| client.interrupt(core));
     })?;
 
     let ran = engine.run();
