@@ -223,6 +223,12 @@ impl Core {
         self.conns.get(id).map_or(0, |entry| entry.outbox.len())
     }
 
+    /// Bytes that wait for peers which take no more now, over all connections: what
+    /// [`Limits::backlog_total_len`] bounds.
+    pub fn backlog_total(&self) -> usize {
+        self.backlog
+    }
+
     /// See [`Conn::set_overflow`](crate::Conn::set_overflow).
     pub fn set_overflow(&mut self, id: ConnId, overflow: crate::protocol::Overflow) {
         if let Some(entry) = self.conns.get_mut(id) {
@@ -401,8 +407,14 @@ impl Core {
                 Stage::Connect(_) | Stage::Attempt(_) | Stage::Gone => Fate::Keep,
             };
             match fate {
-                Fate::Close => return self.kill(id),
-                Fate::HalfClose | Fate::AwaitEof if entry.flags.eof => return self.kill(id),
+                Fate::Close => {
+                    entry.link.announce_end();
+                    return self.kill(id);
+                }
+                Fate::HalfClose | Fate::AwaitEof if entry.flags.eof => {
+                    entry.link.announce_end();
+                    return self.kill(id);
+                }
                 Fate::HalfClose => {
                     if !std::mem::replace(&mut entry.flags.shut, true) {
                         entry.link.shutdown_write();

@@ -55,7 +55,7 @@ mod slab;
 mod stage;
 mod timer;
 #[cfg_attr(
-    not(feature = "tls"),
+    not(any(feature = "tls", feature = "openssl")),
     allow(dead_code, reason = "there is no backend to use it")
 )]
 pub mod tls;

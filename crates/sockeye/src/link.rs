@@ -113,11 +113,7 @@ impl Link {
     /// Writes what a decorator holds back. Returns whether all of it is written.
     pub(crate) fn flush(&mut self) -> io::Result<bool> {
         match self {
-            Self::Tls(link) => match link.flush() {
-                Ok(()) => Ok(true),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
-                Err(error) => Err(error),
-            },
+            Self::Tls(link) => link.flush(),
             Self::Traced(traced) => traced.flush(),
             Self::Socket(_) | Self::Other(_) | Self::Gone => Ok(true),
         }
@@ -159,26 +155,17 @@ impl Link {
         }
     }
 
-    /// Puts a socket behind TLS.
-    pub(crate) fn secure(self, session: Box<dyn Session>) -> Self {
-        match self {
-            Self::Socket(socket) => Self::Tls(Box::new(TlsLink::new(socket, session))),
-            Self::Traced(traced) => Self::Traced(Box::new(traced.map(|link| link.secure(session)))),
-            other => other,
-        }
-    }
-
     /// Tells somebody what goes over it from now on.
     pub(crate) fn traced(self, tracer: Tracer) -> Self {
         Self::Traced(Box::new(Traced::new(self, tracer)))
     }
 
-    /// Tells a transport that has no descriptor what the engine waits for.
-    pub(crate) fn set_interest(&mut self, token: Token, interest: Interest) {
+    /// Puts TLS on top.
+    pub(crate) fn secure(self, session: Box<dyn Session>) -> Self {
         match self {
-            Self::Other(transport) => transport.set_interest(token, interest),
-            Self::Traced(traced) => traced.link.set_interest(token, interest),
-            Self::Socket(_) | Self::Tls(_) | Self::Gone => {}
+            // Whoever watches sees what goes over TLS, not its records.
+            Self::Traced(traced) => Self::Traced(Box::new(traced.map(|link| link.secure(session)))),
+            link => Self::Tls(Box::new(TlsLink::new(link, session))),
         }
     }
 
@@ -186,7 +173,7 @@ impl Link {
     pub(crate) fn socket(&self) -> Option<&Socket> {
         match self {
             Self::Socket(socket) => Some(socket),
-            Self::Tls(link) => Some(link.socket()),
+            Self::Tls(link) => link.carrier().socket(),
             Self::Traced(traced) => traced.link.socket(),
             Self::Other(_) | Self::Gone => None,
         }
@@ -203,12 +190,32 @@ impl Link {
         }
     }
 
+    /// Before a connection is dropped in order: says so to a peer that would else have to suspect
+    /// that the stream was cut.
+    pub(crate) fn announce_end(&mut self) {
+        match self {
+            Self::Tls(link) => link.announce_end(),
+            Self::Traced(traced) => traced.link.announce_end(),
+            Self::Socket(_) | Self::Other(_) | Self::Gone => {}
+        }
+    }
+
+    /// Tells a transport without a descriptor what the engine waits for.
+    pub(crate) fn set_interest(&mut self, token: Token, interest: Interest) {
+        match self {
+            Self::Other(transport) => transport.set_interest(token, interest),
+            Self::Tls(link) => link.carrier_mut().set_interest(token, interest),
+            Self::Traced(traced) => traced.link.set_interest(token, interest),
+            Self::Socket(_) | Self::Gone => {}
+        }
+    }
+
     pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Self::Socket(socket) => Some(socket.as_fd()),
-            Self::Tls(link) => Some(link.socket().as_fd()),
-            Self::Other(transport) => transport.fd(),
+            Self::Tls(link) => link.carrier().fd(),
             Self::Traced(traced) => traced.link.fd(),
+            Self::Other(transport) => transport.fd(),
             Self::Gone => None,
         }
     }
@@ -216,9 +223,9 @@ impl Link {
     pub(crate) fn peer_addr(&self) -> Option<PeerAddr> {
         match self {
             Self::Socket(socket) => socket.peer_addr().ok(),
-            Self::Tls(link) => link.socket().peer_addr().ok(),
-            Self::Other(transport) => Some(transport.peer_addr()),
+            Self::Tls(link) => link.carrier().peer_addr(),
             Self::Traced(traced) => traced.link.peer_addr(),
+            Self::Other(transport) => Some(transport.peer_addr()),
             Self::Gone => None,
         }
     }

@@ -12,6 +12,7 @@
 //! A callback never runs inside a callback, and a slot is never used again in the turn it died.
 
 use std::io;
+use std::io::ErrorKind::{Interrupted, WouldBlock};
 use std::time::Instant;
 
 use sockeye_proto::Cx;
@@ -143,24 +144,27 @@ impl Engine {
                     entry.rare().stash.push(&buffer[len - left..len]);
                 }
                 self.core.flush(id);
-                if self
-                    .core
-                    .conns
-                    .get(id)
-                    .is_some_and(|entry| entry.link.has_buffered_input())
-                {
-                    self.core.deferred.push(Deferred::Read(id));
-                }
+                self.read_on(id);
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            Err(error) if matches!(error.kind(), WouldBlock | Interrupted) => {
                 if entry.link.wants_write() {
                     self.core.flush(id);
                 }
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => self.read_failed(id, error),
         }
         self.read_buf = buffer;
+    }
+
+    /// Sees to it that what a decorator has decrypted is read: the poller knows nothing of it. While
+    /// the connection may not be read it stays there, and this is called again when it may.
+    fn read_on(&mut self, id: ConnId) {
+        if let Some(entry) = self.core.conns.get(id)
+            && entry.may_read()
+            && entry.link.has_buffered_input()
+        {
+            self.core.deferred.push(Deferred::Read(id));
+        }
     }
 
     fn read_failed(&mut self, id: ConnId, error: io::Error) {
@@ -491,15 +495,7 @@ impl Engine {
                 entry.rare().stash = stash;
             }
         }
-        if self
-            .core
-            .conns
-            .get(id)
-            .is_some_and(|entry| entry.may_read() && entry.link.has_buffered_input())
-        {
-            // The poller knows nothing of what the link has read ahead.
-            self.core.deferred.push(Deferred::Read(id));
-        }
+        self.read_on(id);
         self.core.flush(id);
     }
 

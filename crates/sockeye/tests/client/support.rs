@@ -143,12 +143,12 @@ impl Client {
     }
 
     /// Everything that happened since the last call.
-    pub(crate) fn seen(&mut self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         std::mem::take(&mut self.seen.borrow_mut())
     }
 
     /// The failure that is the only thing that happened.
-    pub(crate) fn failure(&mut self) -> Failure {
+    pub(crate) fn failure(&self) -> Failure {
         match <[Seen; 1]>::try_from(self.seen()) {
             Ok([Seen::Failed(failure)]) => failure,
             other => panic!("no failure but {other:?}"),

@@ -2,27 +2,27 @@
 
 use std::rc::Rc;
 
+use sockeye::proto::handshake::Accept;
+use sockeye::proto::{Cx, Shared};
 use sockeye::sim::{Network, Remote};
-use sockeye::{CloseCause, CloseCode, ConnectOptions, Engine, Lost};
+use sockeye::{
+    CloseCause, CloseCode, ConnectOptions, Engine, HeaderMap, Limits, Lost, OriginPolicy, Request,
+};
 
 use crate::support::{Bench, Happening, Script, echo, seconds};
 
 /// An outgoing connection whose request has arrived at a server in the test's hands.
-fn asking(hook: Script) -> (Bench, Remote, Script) {
-    let mut bench = Bench::with(sockeye::Limits::default(), hook);
+fn asking(hook: Script) -> (Bench, Remote) {
+    let mut bench = Bench::with(Limits::default(), hook);
     let server = bench.network.server("there:80");
-    let script = Script::new(echo);
-    let session = {
-        let protocol = bench.engine.protocol(bench.key).unwrap();
-        protocol.session()
-    };
+    let session = bench.engine.protocol(bench.key).unwrap().session();
     bench
         .engine
         .connect(bench.key, "ws://there:80/path?query", session)
         .unwrap();
     bench.run();
     let remote = server.accept().unwrap();
-    (bench, remote, script)
+    (bench, remote)
 }
 
 fn errors(bench: &mut Bench) -> Vec<String> {
@@ -30,26 +30,30 @@ fn errors(bench: &mut Bench) -> Vec<String> {
     Rc::clone(&protocol.connect_errors).borrow().clone()
 }
 
+/// The answer of a server that agrees.
 fn answer_to(request: &str) -> String {
-    let key = request
-        .lines()
-        .find_map(|line| {
-            line.to_lowercase()
-                .starts_with("sec-websocket-key:")
-                .then(|| line[18..].trim())
-        })
+    let limits = Limits::default();
+    let (request, _) = Request::parse(request.as_bytes(), &limits)
+        .unwrap()
         .unwrap();
-    let mut sha = sha1(format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11").as_bytes());
-    let accept = base64(&mut sha);
-    format!(
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Accept: {accept}\r\n\r\n"
-    )
+    let mut shared = Shared::from_seed([0; 32]);
+    let mut output = Vec::new();
+    let mut cx = Cx {
+        now: std::time::Instant::now(),
+        output: &mut output,
+        shared: &mut shared,
+        blocked: false,
+    };
+    Accept::new(&request, &OriginPolicy::Any)
+        .unwrap()
+        .respond(None, &HeaderMap::new(), &mut cx)
+        .unwrap();
+    String::from_utf8(output).unwrap()
 }
 
 #[test]
 fn a_connection_opens_talks_and_closes() {
-    let (mut bench, remote, _) = asking(Script::new(|conn, happening| match happening {
+    let (mut bench, remote) = asking(Script::new(|conn, happening| match happening {
         Happening::Text(text) if text == "leave" => {
             conn.close(CloseCode::NORMAL, "left");
         }
@@ -91,7 +95,7 @@ fn a_connection_opens_talks_and_closes() {
 
 #[test]
 fn a_server_that_never_closes_tcp_is_left() {
-    let (mut bench, remote, _) = asking(Script::new(|conn, happening| {
+    let (mut bench, remote) = asking(Script::new(|conn, happening| {
         if *happening == Happening::Open {
             conn.close(CloseCode::NORMAL, "");
         }
@@ -107,7 +111,8 @@ fn a_server_that_never_closes_tcp_is_left() {
 
 #[test]
 fn every_failure_gives_the_session_back() {
-    let failures: [(&str, fn(&Remote), &str); 6] = [
+    type Failure = (&'static str, fn(&Remote), &'static str);
+    let failures: [Failure; 6] = [
         (
             "refused",
             |r| r.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno"),
@@ -136,7 +141,7 @@ fn every_failure_gives_the_session_back() {
         ),
     ];
     for (name, fail, part) in failures {
-        let (mut bench, remote, _) = asking(Script::new(|_, _| panic!("never open")));
+        let (mut bench, remote) = asking(Script::new(|_, _| panic!("never open")));
         fail(&remote);
         bench.run();
         let errors = errors(&mut bench);
@@ -170,7 +175,7 @@ fn nobody_there() {
 
 #[test]
 fn aborting_while_connecting() {
-    let (mut bench, _remote, _) = asking(Script::new(|_, _| panic!("never open")));
+    let (mut bench, _remote) = asking(Script::new(|_, _| panic!("never open")));
     let session = bench.engine.protocol(bench.key).unwrap().session();
     let id = bench
         .engine
@@ -185,7 +190,7 @@ fn aborting_while_connecting() {
 
 #[test]
 fn a_lost_server_is_reported() {
-    let (mut bench, remote, _) = asking(Script::new(echo));
+    let (mut bench, remote) = asking(Script::new(echo));
     let request = String::from_utf8(remote.read()).unwrap();
     remote.write(answer_to(&request).as_bytes());
     bench.run();
@@ -220,66 +225,4 @@ fn a_timeout_of_ones_own() {
     bench.advance(seconds(2));
     assert!(errors(&mut bench)[0].ends_with("timed out"));
     bench.assert_empty();
-}
-
-/// RFC 3174, for the one answer that these tests give as a server.
-fn sha1(message: &[u8]) -> Vec<u8> {
-    let mut state: [u32; 5] = [
-        0x6745_2301,
-        0xefcd_ab89,
-        0x98ba_dcfe,
-        0x1032_5476,
-        0xc3d2_e1f0,
-    ];
-    let mut padded = message.to_vec();
-    padded.push(0x80);
-    while padded.len() % 64 != 56 {
-        padded.push(0);
-    }
-    padded.extend((message.len() as u64 * 8).to_be_bytes());
-    for block in padded.chunks(64) {
-        let mut words: Vec<u32> = block
-            .chunks(4)
-            .map(|word| u32::from_be_bytes(word.try_into().unwrap()))
-            .collect();
-        for index in 16..80 {
-            let word = words[index - 3] ^ words[index - 8] ^ words[index - 14] ^ words[index - 16];
-            words.push(word.rotate_left(1));
-        }
-        let [mut a, mut b, mut c, mut d, mut e] = state;
-        for (index, word) in words.iter().enumerate() {
-            let (f, k) = match index {
-                0..20 => (b & c | !b & d, 0x5a82_7999),
-                20..40 => (b ^ c ^ d, 0x6ed9_eba1),
-                40..60 => (b & c | b & d | c & d, 0x8f1b_bcdc),
-                _ => (b ^ c ^ d, 0xca62_c1d6u32),
-            };
-            let next = a
-                .rotate_left(5)
-                .wrapping_add(f)
-                .wrapping_add(e)
-                .wrapping_add(k)
-                .wrapping_add(*word);
-            (e, d, c, b, a) = (d, c, b.rotate_left(30), a, next);
-        }
-        for (sum, value) in state.iter_mut().zip([a, b, c, d, e]) {
-            *sum = sum.wrapping_add(value);
-        }
-    }
-    state.iter().flat_map(|word| word.to_be_bytes()).collect()
-}
-
-fn base64(bytes: &mut Vec<u8>) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let padding = (3 - bytes.len() % 3) % 3;
-    bytes.resize(bytes.len() + padding, 0);
-    let mut text: String = bytes
-        .chunks(3)
-        .flat_map(|three| {
-            let bits = u32::from_be_bytes([0, three[0], three[1], three[2]]);
-            [18, 12, 6, 0].map(|shift| char::from(DIGITS[(bits >> shift & 63) as usize]))
-        })
-        .collect();
-    text.replace_range(text.len() - padding.., &"=".repeat(padding));
-    text
 }

@@ -152,7 +152,7 @@ struct Array {
 }
 
 impl Array {
-    fn find(&mut self, fd: BorrowedFd<'_>) -> io::Result<usize> {
+    fn find(&self, fd: BorrowedFd<'_>) -> io::Result<usize> {
         self.entries
             .iter()
             .position(|(entry, ..)| *entry == fd.as_raw_fd())
@@ -341,7 +341,6 @@ pub(crate) fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// A figure of this process out of `/proc/self/status`, in KiB.
-#[allow(dead_code, reason = "not every test that has peers measures memory")]
 pub(crate) fn memory_kib(name: &str) -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with(name)).unwrap();
