@@ -35,14 +35,17 @@ pub(crate) fn run(args: PingArgs) -> Result<ExitCode, Failure> {
     let handle = engine.handle();
     let options = remote::options(&args.remote, |style, line| terminal::note(style, line))?;
     let pinger = engine.host(Pinger::new(args, options.url(), handle.clone()));
-    let id = engine.connect(pinger, options, ())?;
     signal::watch(move |count| {
         // It fails if the engine has ended, which is what is wanted.
         let _ = match count {
-            0 => handle.call(pinger, move |pinger, core| pinger.end(core, id)),
+            0 => handle.call(pinger, move |pinger, core| pinger.end(core)),
             _ => handle.shutdown(Duration::ZERO),
         };
     })?;
+    let id = engine.connect(pinger, options, ())?;
+    if let Some(pinger) = engine.protocol(pinger) {
+        pinger.conn = Some(id);
+    }
     engine.run()?;
     match engine.protocol(pinger) {
         Some(pinger) => pinger.conclude(),
@@ -53,6 +56,7 @@ pub(crate) fn run(args: PingArgs) -> Result<ExitCode, Failure> {
 /// The one connection, and what was measured on it.
 struct Pinger {
     args: PingArgs,
+    conn: Option<ConnId>,
     url: String,
     handle: Handle,
     host: String,
@@ -81,6 +85,7 @@ impl Pinger {
     fn new(args: PingArgs, url: String, handle: Handle) -> Self {
         Self {
             args,
+            conn: None,
             url,
             handle,
             host: String::new(),
@@ -106,9 +111,6 @@ impl Pinger {
             return;
         }
         let now = Instant::now();
-        if !self.is_last_sent() && self.next_due <= now {
-            self.send(conn, now);
-        }
         let wait = self.args.wait;
         for ping in &mut self.outstanding {
             if !ping.late && now - ping.sent >= wait {
@@ -118,9 +120,13 @@ impl Pinger {
                 }
             }
         }
+        // Last of all, and with an instant of its own: the time of a ping begins when it goes out, and
+        // writing lines takes time.
+        if !self.is_last_sent() && self.next_due <= now {
+            self.send(conn, Instant::now());
+        }
         if self.is_last_sent() && self.outstanding.iter().all(|ping| ping.late) {
-            let id = conn.id();
-            return self.end(conn.core(), id);
+            return self.end(conn.core());
         }
         let expiry = self.outstanding.iter().find(|ping| !ping.late);
         let expiry = expiry.map(|ping| ping.sent + wait);
@@ -171,12 +177,12 @@ impl Pinger {
     }
 
     /// All is measured: says goodbye.
-    fn end(&mut self, core: &mut Core, id: ConnId) {
-        if self.begun.is_none() {
+    fn end(&mut self, core: &mut Core) {
+        let (Some(id), Some(_)) = (self.conn, self.begun) else {
             self.failure = Some(Failure::Interrupted);
             let _ = self.handle.shutdown(Duration::ZERO);
             return;
-        }
+        };
         if self.ended.is_none() {
             self.ended = Some(Instant::now());
             core.set_timeout(id, None);

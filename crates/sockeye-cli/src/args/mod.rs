@@ -207,9 +207,6 @@ Examples:
   sockeye connect wss://example.org/feed --reconnect --wait </dev/null >>feed.log"
 )]
 pub(crate) struct ConnectArgs {
-    #[command(flatten)]
-    pub(crate) remote: RemoteArgs,
-
     /// Raw bytes both ways: input goes out as binary messages, messages are printed as they are
     #[arg(long, short)]
     pub(crate) binary: bool,
@@ -230,6 +227,9 @@ pub(crate) struct ConnectArgs {
     /// Input waits meanwhile; at a terminal up to 1000 lines do. What may have got lost is told
     #[arg(long, short)]
     pub(crate) reconnect: bool,
+
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
 }
 
 /// Measure round trips with WebSocket pings
@@ -247,9 +247,6 @@ Examples:
   sockeye ping wss://dev.test:8443/ --insecure -c 1 -v"
 )]
 pub(crate) struct PingArgs {
-    #[command(flatten)]
-    pub(crate) remote: RemoteArgs,
-
     /// Stop after N pings
     #[arg(short, long, value_name = "N", value_parser = parse_count)]
     pub(crate) count: Option<usize>,
@@ -275,6 +272,9 @@ pub(crate) struct PingArgs {
     /// Print nothing but the statistics
     #[arg(short, long, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
+
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
 }
 
 fn parse_count(text: &str) -> Result<usize, String> {
