@@ -14,7 +14,7 @@ use crate::peer::{CLOSE, Host, PING, PONG, TEXT, close};
 use crate::process::PATIENCE;
 
 /// A process at a terminal of its own.
-struct Session {
+pub(crate) struct Session {
     child: Child,
     keys: File,
     screen: Receiver<Vec<u8>>,
@@ -23,7 +23,7 @@ struct Session {
 }
 
 impl Session {
-    fn start(args: &[&str], colours: bool) -> Self {
+    pub(crate) fn start(args: &[&str], colours: bool) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
@@ -64,12 +64,12 @@ impl Session {
         }
     }
 
-    fn press(&mut self, keys: &str) {
+    pub(crate) fn press(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).unwrap();
     }
 
     /// Waits until this is on the screen, behind what was waited for before.
-    fn see(&mut self, text: &str) {
+    pub(crate) fn see(&mut self, text: &str) {
         loop {
             if let Some(index) = self.seen.find(text) {
                 self.seen.drain(..index + text.len());
@@ -84,11 +84,11 @@ impl Session {
 
     fn is_raw(&self) -> bool {
         let modes = tcgetattr(&self.terminal).unwrap().local_modes;
-        !modes.contains(LocalModes::ICANON)
+        !modes.contains(LocalModes::ICANON | LocalModes::ECHO)
     }
 
     /// Waits for the end; the terminal must be as it was.
-    fn end(mut self) -> (Option<i32>, String) {
+    pub(crate) fn end(mut self) -> (Option<i32>, String) {
         let code = self.child.wait().unwrap().code();
         assert!(!self.is_raw());
         drop(self.terminal);
