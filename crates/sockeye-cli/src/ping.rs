@@ -70,6 +70,8 @@ struct Pinger {
     /// When the last thing happened that counts.
     ended: Option<Instant>,
     failure: Option<Failure>,
+    /// Nobody reads what is said.
+    unheard: bool,
 }
 
 /// A ping that waits for its answer.
@@ -96,6 +98,7 @@ impl Pinger {
             round_trips: RoundTrips::default(),
             ended: None,
             failure: None,
+            unheard: false,
         }
     }
 
@@ -116,7 +119,8 @@ impl Pinger {
             if !ping.late && now - ping.sent >= wait {
                 ping.late = true;
                 if !self.args.quiet {
-                    say(format_args!("no answer yet: seq={}", ping.number));
+                    let number = ping.number;
+                    self.unheard |= !say(format_args!("no answer yet: seq={number}"));
                 }
             }
         }
@@ -125,7 +129,8 @@ impl Pinger {
         if !self.is_last_sent() && self.next_due <= now {
             self.send(conn, Instant::now());
         }
-        if self.is_last_sent() && self.outstanding.iter().all(|ping| ping.late) {
+        let all_told = self.is_last_sent() && self.outstanding.iter().all(|ping| ping.late);
+        if all_told || self.unheard {
             return self.end(conn.core());
         }
         let expiry = self.outstanding.iter().find(|ping| !ping.late);
@@ -166,7 +171,7 @@ impl Pinger {
         let time = now - ping.sent;
         self.round_trips.add(time);
         if !self.args.quiet {
-            say(format_args!(
+            self.unheard |= !say(format_args!(
                 "{} bytes from {}: seq={} time={} ms",
                 payload.len(),
                 self.host,
@@ -250,7 +255,7 @@ impl Protocol for Pinger {
                 Some(ip) => ip.to_string(),
                 None => peer.addr().to_string(),
             });
-        say(format_args!(
+        self.unheard = !say(format_args!(
             "PING {} ({}): {} bytes of data",
             self.url, self.host, self.args.size
         ));
@@ -283,10 +288,11 @@ impl Protocol for Pinger {
     }
 }
 
-/// A line on standard output. If nobody reads it, the exit status still tells.
-fn say(line: fmt::Arguments<'_>) {
+/// A line on standard output. Returns whether anybody can have read it.
+fn say(line: fmt::Arguments<'_>) -> bool {
     let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    let said = writeln!(out, "{line}").and_then(|()| out.flush());
+    !said.is_err_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 /// The last bytes of the number, then a pattern.

@@ -5,10 +5,8 @@
 
 use std::fmt;
 use std::io::{self, Write};
-use std::os::fd::AsFd;
 
 use anstyle::{AnsiColor, Style};
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use crate::failure::Failure;
 
@@ -59,34 +57,6 @@ pub(crate) fn harmless(text: &str) -> String {
         }
     }
     out
-}
-
-/// The settings of the terminal as they were, to be restored by who ends the process while the
-/// terminal is being read from.
-#[derive(Clone, Debug)]
-pub(crate) struct Settings(Option<Termios>);
-
-impl Settings {
-    /// Those of standard input; none if that is no terminal.
-    pub(crate) fn save() -> Self {
-        Self::save_of(rustix::stdio::stdin())
-    }
-
-    pub(crate) fn save_of(terminal: impl AsFd) -> Self {
-        Self(tcgetattr(terminal).ok())
-    }
-
-    /// Puts them back.
-    pub(crate) fn restore(&self) {
-        self.restore_to(rustix::stdio::stdin());
-    }
-
-    pub(crate) fn restore_to(&self, terminal: impl AsFd) {
-        if let Some(termios) = &self.0 {
-            // A terminal that is gone needs nothing any more.
-            let _ = tcsetattr(terminal, OptionalActions::Now, termios);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! nor a reader who pauses keeps the loop from its work.
 
 mod client;
+mod editor;
 mod input;
 mod output;
 mod piece;
@@ -21,7 +22,6 @@ use self::output::Output;
 use self::show::{Look, Show};
 use crate::args::ConnectArgs;
 use crate::failure::Failure;
-use crate::terminal::Settings;
 use crate::{remote, signal};
 
 /// What a shell shows of a process that ended by SIGINT.
@@ -65,10 +65,11 @@ pub(crate) fn run(args: ConnectArgs) -> Result<(), Failure> {
     if let Some(client) = engine.protocol(key) {
         client.set_start(Box::new(start));
     }
-    let settings = Settings::save();
     signal::watch(move |count| {
         if count > 0 {
-            settings.restore();
+            if let Look::Prompt { .. } = look {
+                prompt::restore();
+            }
             process::exit(INTERRUPTED);
         }
         let _ = handle.call(key, move |client, core| client.interrupt(core));

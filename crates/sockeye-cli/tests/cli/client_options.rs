@@ -204,7 +204,7 @@ fn verbose_shows_the_handshake_and_each_frame() {
         "> Connection: Upgrade",
         &format!("> Sec-WebSocket-Key: {key}"),
         "> Sec-WebSocket-Version: 13",
-        "> authorization: [not shown]",
+        "> Authorization: [not shown]",
         ">",
         "< HTTP/1.1 101 Switching Protocols",
         "< Upgrade: websocket",

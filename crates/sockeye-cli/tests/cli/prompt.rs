@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
+use std::time::Instant;
 
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
@@ -85,6 +86,19 @@ impl Session {
     fn is_raw(&self) -> bool {
         let modes = tcgetattr(&self.terminal).unwrap().local_modes;
         !modes.contains(LocalModes::ICANON | LocalModes::ECHO)
+    }
+
+    /// Waits until what is typed is not shown.
+    pub(crate) fn wait_for_discretion(&self) {
+        let is_shown = || {
+            let modes = tcgetattr(&self.terminal).unwrap().local_modes;
+            modes.contains(LocalModes::ECHO)
+        };
+        let end = Instant::now() + PATIENCE;
+        while is_shown() {
+            assert!(Instant::now() < end, "what is typed is shown");
+            thread::yield_now();
+        }
     }
 
     /// Waits for the end; the terminal must be as it was.
