@@ -35,6 +35,7 @@ pub(crate) fn run(args: PingArgs) -> Result<ExitCode, Failure> {
     let handle = engine.handle();
     let options = remote::options(&args.remote, |style, line| terminal::note(style, line))?;
     let pinger = engine.host(Pinger::new(args, options.url(), handle.clone()));
+    // Before anybody can know that there is something to interrupt.
     signal::watch(move |count| {
         // It fails if the engine has ended, which is what is wanted.
         let _ = match count {

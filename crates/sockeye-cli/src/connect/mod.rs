@@ -65,6 +65,7 @@ pub(crate) fn run(args: ConnectArgs) -> Result<(), Failure> {
     if let Some(client) = engine.protocol(key) {
         client.set_start(Box::new(start));
     }
+    // Before anybody can know that there is something to interrupt.
     signal::watch(move |count| {
         if count > 0 {
             if let Look::Prompt { .. } = look {
