@@ -33,20 +33,19 @@ pub(crate) fn run(args: PingArgs) -> Result<ExitCode, Failure> {
     };
     let mut engine = Engine::builder().limits(limits).build()?;
     let handle = engine.handle();
-    let url = remote::url(&args.remote.url);
-    let options = remote::options(&args.remote)?;
-    let pinger = engine.host(Pinger::new(args, url, handle.clone()));
+    let options = remote::options(&args.remote, |style, line| terminal::note(style, line))?;
+    let pinger = engine.host(Pinger::new(args, options.url(), handle.clone()));
     // Before anybody can know that there is something to interrupt.
     signal::watch(move |count| {
         // It fails if the engine has ended, which is what is wanted.
         let _ = match count {
-            0 => handle.call(pinger, Pinger::interrupt),
+            0 => handle.call(pinger, move |pinger, core| pinger.end(core)),
             _ => handle.shutdown(Duration::ZERO),
         };
     })?;
     let id = engine.connect(pinger, options, ())?;
     if let Some(pinger) = engine.protocol(pinger) {
-        pinger.id = Some(id);
+        pinger.conn = Some(id);
     }
     engine.run()?;
     match engine.protocol(pinger) {
@@ -58,9 +57,9 @@ pub(crate) fn run(args: PingArgs) -> Result<ExitCode, Failure> {
 /// The one connection, and what was measured on it.
 struct Pinger {
     args: PingArgs,
+    conn: Option<ConnId>,
     url: String,
     handle: Handle,
-    id: Option<ConnId>,
     host: String,
     /// When the connection opened.
     begun: Option<Instant>,
@@ -89,9 +88,9 @@ impl Pinger {
     fn new(args: PingArgs, url: String, handle: Handle) -> Self {
         Self {
             args,
+            conn: None,
             url,
             handle,
-            id: None,
             host: String::new(),
             begun: None,
             next_due: Instant::now(),
@@ -116,9 +115,6 @@ impl Pinger {
             return;
         }
         let now = Instant::now();
-        if !self.is_last_sent() && self.next_due <= now {
-            self.send(conn, now);
-        }
         let wait = self.args.wait;
         for ping in &mut self.outstanding {
             if !ping.late && now - ping.sent >= wait {
@@ -129,10 +125,14 @@ impl Pinger {
                 }
             }
         }
+        // Last of all, and with an instant of its own: the time of a ping begins when it goes out, and
+        // writing lines takes time.
+        if !self.is_last_sent() && self.next_due <= now {
+            self.send(conn, Instant::now());
+        }
         let all_told = self.is_last_sent() && self.outstanding.iter().all(|ping| ping.late);
         if all_told || self.unheard {
-            let id = conn.id();
-            return self.end(conn.core(), id);
+            return self.end(conn.core());
         }
         let expiry = self.outstanding.iter().find(|ping| !ping.late);
         let expiry = expiry.map(|ping| ping.sent + wait);
@@ -182,20 +182,13 @@ impl Pinger {
         }
     }
 
-    /// Ctrl-C.
-    fn interrupt(&mut self, core: &mut Core) {
-        if let Some(id) = self.id {
-            self.end(core, id);
-        }
-    }
-
     /// All is measured: says goodbye.
-    fn end(&mut self, core: &mut Core, id: ConnId) {
-        if self.begun.is_none() {
+    fn end(&mut self, core: &mut Core) {
+        let (Some(id), Some(_)) = (self.conn, self.begun) else {
             self.failure = Some(Failure::Interrupted);
             let _ = self.handle.shutdown(Duration::ZERO);
             return;
-        }
+        };
         if self.ended.is_none() {
             self.ended = Some(Instant::now());
             core.set_timeout(id, None);
@@ -291,8 +284,7 @@ impl Protocol for Pinger {
     }
 
     fn on_connect_error(&mut self, _: &mut Core, (): (), error: &ConnectError) {
-        self.failure
-            .get_or_insert_with(|| Failure::Connect(error.to_string()));
+        self.failure.get_or_insert_with(|| remote::failure(error));
         let _ = self.handle.shutdown(Duration::ZERO);
     }
 }

@@ -14,6 +14,10 @@ use crate::failure::Failure;
 pub(crate) const INCOMING: Style = AnsiColor::Cyan.on_default();
 /// Pings and pongs.
 pub(crate) const PULSE: Style = AnsiColor::Magenta.on_default().dimmed();
+/// What went out, byte for byte or summed up.
+pub(crate) const SENT: Style = AnsiColor::Green.on_default();
+/// The same of what came in.
+pub(crate) const RECEIVED: Style = AnsiColor::Blue.on_default();
 /// Opening and closing.
 pub(crate) const STATE: Style = AnsiColor::Yellow.on_default();
 const ERROR: Style = AnsiColor::Red.on_default().bold();

@@ -64,6 +64,7 @@ mod timer;
 )]
 pub mod tls;
 mod topic;
+mod trace;
 mod turn;
 mod uplink;
 mod waker;
@@ -95,6 +96,7 @@ pub use self::protocol::{
     on_message,
 };
 pub use self::shutdown::ShutdownReport;
+pub use self::trace::Trace;
 
 /// The program of the README is compiled with the documentation's.
 #[cfg(doctest)]

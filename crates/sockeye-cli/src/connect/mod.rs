@@ -15,11 +15,11 @@ use std::io::{self, IsTerminal};
 use std::process;
 
 use anstream::ColorChoice;
-use sockeye::Engine;
+use sockeye::{Backoff, Engine};
 
 use self::client::Client;
 use self::output::Output;
-use self::show::Look;
+use self::show::{Look, Show};
 use crate::args::ConnectArgs;
 use crate::failure::Failure;
 use crate::{remote, signal};
@@ -29,36 +29,29 @@ const INTERRUPTED: i32 = 130;
 
 /// Talks until one of both sides closes.
 pub(crate) fn run(args: ConnectArgs) -> Result<(), Failure> {
-    let options = remote::options(&args.remote)?;
     let mut engine = Engine::builder().limits(client::limits(&args)).build()?;
     let handle = engine.handle();
     let output = Output::default();
     let look = find_look(args.binary);
-    let client = Client::new(&args, handle.clone(), output.clone(), look);
-    let key = engine.host(client);
-    let interrupter = handle.clone();
-    // Before anybody can know that there is something to interrupt.
-    signal::watch(move |count| {
-        if count > 0 {
-            if let Look::Prompt { .. } = look {
-                prompt::restore();
-            }
-            process::exit(INTERRUPTED);
-        }
-        let _ = interrupter.call(key, Client::interrupt);
+    let show = Show {
+        look,
+        verbose: args.remote.verbose,
+    };
+    let told = output.clone();
+    let options = remote::options(&args.remote, move |style, line| {
+        show.print(&told, style, line);
     })?;
-    let id = engine.connect(key, options, ())?;
+    let client = Client::new(&args, options.url(), handle.clone(), output.clone(), show);
+    let key = engine.host(client);
 
     // Calls on the loop fail once the engine has ended, which is what they would ask for.
-    let (reporter, pumper) = (handle.clone(), handle);
+    let (reporter, pumper) = (handle.clone(), handle.clone());
     let writer = output.writer(move |report| {
-        let _ = reporter.call(key, move |client, core| {
-            client.hear_output(core, id, report)
-        });
+        let _ = reporter.call(key, move |client, core| client.hear_output(core, report));
     });
     let start = move || {
         let (feed, input) = input::queue(move || {
-            let _ = pumper.call(key, move |client, core| client.pump(core, id));
+            let _ = pumper.call(key, move |client, core| client.pump(core));
         });
         match look {
             Look::Prompt { .. } => prompt::start(feed, writer)?,
@@ -70,8 +63,28 @@ pub(crate) fn run(args: ConnectArgs) -> Result<(), Failure> {
         Ok(input)
     };
     if let Some(client) = engine.protocol(key) {
-        client.set_start(id, Box::new(start));
+        client.set_start(Box::new(start));
     }
+    // Before anybody can know that there is something to interrupt.
+    signal::watch(move |count| {
+        if count > 0 {
+            if let Look::Prompt { .. } = look {
+                prompt::restore();
+            }
+            process::exit(INTERRUPTED);
+        }
+        let _ = handle.call(key, move |client, core| client.interrupt(core));
+    })?;
+    if args.reconnect {
+        let uplink = engine.uplink(key, options, Backoff::default())?;
+        engine.core().set_uplink_queue(uplink, client::AWAY_ROOM);
+    } else {
+        let id = engine.connect(key, options, ())?;
+        if let Some(client) = engine.protocol(key) {
+            client.set_connection(id);
+        }
+    }
+
     let ran = engine.run();
     let outcome = match engine.protocol(key) {
         Some(client) => client.take_outcome(),

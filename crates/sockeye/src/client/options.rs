@@ -15,6 +15,7 @@ use super::proxy::{Proxy, ProxyChoice};
 use crate::error::Error;
 use crate::protocol::Overflow;
 use crate::tls::ClientTls;
+use crate::trace::{Trace, Tracer};
 
 /// Where to connect to, and what to say there.
 ///
@@ -43,6 +44,7 @@ pub struct ConnectOptions {
     pub(crate) tls: Option<ClientTls>,
     pub(crate) proxy: ProxyChoice,
     pub(crate) max_redirects: u8,
+    pub(crate) tracer: Option<Tracer>,
     /// Addresses that are known without asking anybody.
     resolved: Vec<(String, u16, IpAddr)>,
 }
@@ -73,6 +75,7 @@ impl ConnectOptions {
             tls: None,
             proxy: ProxyChoice::default(),
             max_redirects: 0,
+            tracer: None,
             resolved: Vec::new(),
         })
     }
@@ -217,6 +220,25 @@ impl ConnectOptions {
     pub fn resolve(mut self, host: &str, port: u16, address: IpAddr) -> Self {
         let host = host.to_ascii_lowercase();
         self.resolved.push((host, port, address));
+        self
+    }
+
+    /// Tells `tell`, on the loop's thread, what goes over the connection: for programs that show or
+    /// log it. Credentials are among it.
+    ///
+    /// ```
+    /// use sockeye::{ConnectOptions, Trace};
+    ///
+    /// let options = ConnectOptions::new("ws://127.0.0.1:9001/feed")?.trace(|trace| match trace {
+    ///     Trace::Sent(bytes) => eprintln!("> {}", bytes.escape_ascii()),
+    ///     Trace::Received(bytes) => eprintln!("< {}", bytes.escape_ascii()),
+    ///     other => eprintln!("* {other:?}"),
+    /// });
+    /// # Ok::<(), sockeye::Error>(())
+    /// ```
+    #[must_use]
+    pub fn trace(mut self, tell: impl Fn(Trace<'_>) + Send + Sync + 'static) -> Self {
+        self.tracer = Some(Tracer::new(tell));
         self
     }
 

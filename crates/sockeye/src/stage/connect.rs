@@ -35,6 +35,7 @@ use crate::net::socket::Socket;
 use crate::poll::{Interest, Ready};
 use crate::protocol::{CloseCause, Protocol, ProtocolKey};
 use crate::tls::TlsError;
+use crate::trace::Trace;
 
 /// An outgoing connection that is not open yet.
 #[derive(Debug)]
@@ -298,6 +299,13 @@ impl Core {
         let Stage::Connect(connecting) = &mut entry.stage else {
             return;
         };
+        if let Some(tracer) = &connecting.options.tracer {
+            if let Some(peer) = entry.link.peer_addr() {
+                tracer.tell(Trace::Connected(peer));
+            }
+            let link = std::mem::replace(&mut entry.link, Link::Gone);
+            entry.link = link.traced(tracer.clone());
+        }
         let Some(proxy) = &connecting.proxy else {
             return self.secure(id);
         };
@@ -326,6 +334,9 @@ impl Core {
             return;
         };
         let options = &connecting.options;
+        if let Some(tracer) = &options.tracer {
+            tracer.tell(Trace::Opening);
+        }
         if options.address.is_secure() {
             let session = match &options.tls {
                 Some(tls) => tls.connect(options.address.host()),
