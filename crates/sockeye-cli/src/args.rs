@@ -99,7 +99,7 @@ pub(crate) struct ServeArgs {
     pub(crate) poller: Poller,
 
     /// Web pages that may open WebSockets here: `same` (those of this server), `any`, or origins
-    /// such as https://example.org. May be given several times. Programs that are no browsers may
+    /// such as `https://example.org`. May be given several times. Programs that are no browsers may
     /// always
     #[arg(long, value_name = "ORIGIN", value_parser = parse_origin, default_value = "same")]
     pub(crate) origin: Vec<Origin>,

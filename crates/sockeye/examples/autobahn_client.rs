@@ -6,10 +6,7 @@
 
 use std::error::Error;
 
-use sockeye::{
-    Accepted, Bytes, Conn, ConnectError, Core, Engine, Limits, Peer, Protocol, ProtocolKey, Reject,
-    Request, Text,
-};
+use sockeye::{Bytes, Conn, ConnectError, Core, Engine, Limits, Protocol, ProtocolKey, Text};
 
 /// The largest message of the suite (cases 9.1.6 and 9.2.6).
 const LARGEST_MESSAGE: usize = 16 * 1024 * 1024;
@@ -28,10 +25,6 @@ enum Visit {
 
 impl Protocol for Echo {
     type Session = Visit;
-
-    fn accept(&mut self, _: &Request<'_>, _: &Peer) -> Result<Accepted<Visit>, Reject> {
-        Err(Reject::status(404))
-    }
 
     fn on_text(&mut self, conn: &mut Conn<'_>, visit: &mut Visit, text: Text<'_>) {
         match visit {

@@ -10,8 +10,8 @@ use std::thread;
 use std::time::Duration;
 
 use sockeye::{
-    Accepted, Bytes, CloseCode, CloseInfo, Conn, ConnId, ConnectError, Core, Engine, Error, Handle,
-    HandleError, Peer, Protocol, Reject, Request, Text,
+    Bytes, CloseCode, CloseInfo, Conn, ConnId, ConnectError, Core, Engine, Error, Handle,
+    HandleError, Protocol, Text,
 };
 
 /// How long the last word may take once the connection is over.
@@ -25,10 +25,6 @@ struct Terminal {
 impl Protocol for Terminal {
     /// By which another thread reaches the loop: reading lines blocks.
     type Session = Handle;
-
-    fn accept(&mut self, _: &Request<'_>, _: &Peer) -> Result<Accepted<Handle>, Reject> {
-        Err(Reject::status(404))
-    }
 
     fn on_open(&mut self, conn: &mut Conn<'_>, handle: &mut Handle) {
         let (handle, id) = (handle.clone(), conn.id());

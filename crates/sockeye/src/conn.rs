@@ -28,6 +28,9 @@ pub enum Sent {
     /// [`Limits::high_water`](crate::Limits::high_water): a program that can should wait for
     /// [`on_writable`](crate::Protocol::on_writable) before it sends more.
     Pressed(usize),
+    /// It waits until its uplink is back, and so many bytes do: see
+    /// [`Core::send_uplink`](crate::Core::send_uplink).
+    Queued(usize),
     /// It is not sent.
     Refused(Refusal),
 }
@@ -36,6 +39,8 @@ pub enum Sent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {
+    /// The uplink is away, and there is no room to wait for it.
+    Away,
     /// The backlog is full; see [`Overflow`] for what that means to the connection.
     Backlog,
     /// There is no such connection any more.
@@ -56,6 +61,7 @@ impl Sent {
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            Self::Away => f.write_str("the uplink is away, and no more may wait for it"),
             Self::Backlog => f.write_str("too much waits for the peer to read it"),
             Self::Gone => f.write_str("the connection is gone"),
             Self::Misuse(misuse) => misuse.fmt(f),
@@ -92,6 +98,13 @@ impl<'c> Conn<'c> {
         self.core.subprotocol(self.id)
     }
 
+    /// How messages are compressed, if the handshake agreed on it: the parameters that both sides
+    /// keep to, and this side's own settings.
+    #[cfg(feature = "deflate")]
+    pub fn deflate(&self) -> Option<crate::deflate::Settings> {
+        self.core.deflate(self.id)
+    }
+
     /// Everything that is not this connection: other connections, topics, new connections.
     pub fn core(&mut self) -> &mut Core {
         self.core
@@ -102,7 +115,15 @@ impl<'c> Conn<'c> {
         self.core.send(self.id, message)
     }
 
-    /// Sends a message that was framed before, without copying it.
+    /// Sends a whole message as it is, even if messages are compressed on this connection: for
+    /// what is compressed or encrypted already, and for secrets next to text that others may choose
+    /// (RFC 7692 §8).
+    pub fn send_uncompressed<'m>(&mut self, message: impl Into<Message<'m>>) -> Sent {
+        self.core.send_uncompressed(self.id, message)
+    }
+
+    /// Sends a message that was framed before, without copying it; where messages are compressed,
+    /// it is compressed once for all connections that agreed on the same.
     pub fn send_prepared(&mut self, message: &Prepared) -> Sent {
         self.core.send_prepared(self.id, message)
     }

@@ -13,6 +13,7 @@ use sockeye_proto::ws::{Config, Delivery, Fate, Prepared};
 use sockeye_proto::{Cx, Limits, Shared};
 
 use crate::clock::Clock;
+use crate::compression::Compression;
 use crate::entry::{Entry, Stage};
 use crate::handle::Inbox;
 use crate::id::ConnId;
@@ -26,6 +27,7 @@ use crate::slab::Slab;
 use crate::timer::Wheel;
 use crate::tls::{ClientTls, ClientTlsOptions, Roots, TlsError};
 use crate::topic::{self, Topics};
+use crate::uplink::Uplinks;
 
 /// Work for the next time that no callback is running.
 #[derive(Debug)]
@@ -105,6 +107,7 @@ pub struct Core {
     pub(crate) limits: Limits,
     pub(crate) whole: Arc<Config>,
     pub(crate) streaming: Arc<Config>,
+    pub(crate) compression: Compression,
     pub(crate) dirty: Vec<ConnId>,
     pub(crate) deferred: Vec<Deferred>,
     pub(crate) dead: Vec<ConnId>,
@@ -118,6 +121,12 @@ pub struct Core {
     /// TLS for outgoing connections that bring no settings of their own, once there was one.
     pub(crate) client_tls: Option<ClientTls>,
     pub(crate) per_address: HashMap<IpAddr, usize>,
+    /// Entries of the slab that are no connections of their own: see `stage::race`.
+    pub(crate) attempts: usize,
+    /// Connections that come back, once there was one.
+    pub(crate) uplinks: Option<Box<Uplinks>>,
+    /// The engine ends: nothing new begins.
+    pub(crate) stopping: bool,
 }
 
 impl Core {
@@ -138,7 +147,7 @@ impl Core {
 
     /// How many connections there are, of every kind and state.
     pub fn connection_count(&self) -> usize {
-        self.conns.len() - self.dead.len()
+        self.conns.len() - self.dead.len() - self.attempts
     }
 
     /// Whether this is an open WebSocket connection.
@@ -162,6 +171,15 @@ impl Core {
     /// See [`Conn::subprotocol`](crate::Conn::subprotocol).
     pub fn subprotocol(&self, id: ConnId) -> Option<&str> {
         self.conns.get(id)?.rare.as_ref()?.subprotocol.as_deref()
+    }
+
+    /// See [`Conn::deflate`](crate::Conn::deflate).
+    #[cfg(feature = "deflate")]
+    pub fn deflate(&self, id: ConnId) -> Option<crate::deflate::Settings> {
+        match &self.conns.get(id)?.stage {
+            Stage::WebSocket(ws) => ws.config().deflate,
+            _ => None,
+        }
     }
 
     /// The descriptor of a connection, for those who set socket options or log it.
@@ -214,6 +232,12 @@ impl Core {
     /// See [`Conn::backlog`](crate::Conn::backlog).
     pub fn backlog(&self, id: ConnId) -> usize {
         self.conns.get(id).map_or(0, |entry| entry.outbox.len())
+    }
+
+    /// Bytes that wait for peers which take no more now, over all connections: what
+    /// [`Limits::backlog_total_len`] bounds.
+    pub fn backlog_total(&self) -> usize {
+        self.backlog
     }
 
     /// See [`Conn::set_overflow`](crate::Conn::set_overflow).
@@ -373,26 +397,35 @@ impl Core {
             if std::mem::take(&mut entry.flags.wants_writable) {
                 self.deferred.push(Deferred::Writable(id));
             }
-            if let Stage::Http(stage) = &mut entry.stage {
-                if stage.wants_refill() {
-                    self.deferred.push(Deferred::Refill(id));
-                }
-                // The machine left a pipelined request alone because of what waited.
-                if entry.flags.held && !stage.machine.is_answering() {
-                    entry.flags.held = false;
-                    self.deferred.push(Deferred::Resume(id));
-                }
+            if let Stage::Http(stage) = &mut entry.stage
+                && stage.wants_refill()
+            {
+                self.deferred.push(Deferred::Refill(id));
             }
         }
         if waiting == 0 && !entry.flags.blocked {
+            // The machine leaves a pipelined request alone while anything is blocked, so that to
+            // ask again any earlier would be to spin.
+            if entry.flags.held
+                && matches!(&entry.stage, Stage::Http(stage) if !stage.machine.is_answering())
+            {
+                entry.flags.held = false;
+                self.deferred.push(Deferred::Resume(id));
+            }
             let fate = match &entry.stage {
                 Stage::Http(stage) => stage.machine.fate(),
                 Stage::WebSocket(ws) => ws.fate(),
-                Stage::Connect(_) | Stage::Gone => Fate::Keep,
+                Stage::Connect(_) | Stage::Attempt(_) | Stage::Gone => Fate::Keep,
             };
             match fate {
-                Fate::Close => return self.kill(id),
-                Fate::HalfClose | Fate::AwaitEof if entry.flags.eof => return self.kill(id),
+                Fate::Close => {
+                    entry.link.announce_end();
+                    return self.kill(id);
+                }
+                Fate::HalfClose | Fate::AwaitEof if entry.flags.eof => {
+                    entry.link.announce_end();
+                    return self.kill(id);
+                }
                 Fate::HalfClose => {
                     if !std::mem::replace(&mut entry.flags.shut, true) {
                         entry.link.shutdown_write();
@@ -420,9 +453,7 @@ impl Core {
             (link, token) => match link.fd() {
                 Some(fd) => self.driver.registrar().modify(fd, token, wanted),
                 None => {
-                    if let Link::Other(transport) = link {
-                        transport.set_interest(token, wanted);
-                    }
+                    link.set_interest(token, wanted);
                     Ok(())
                 }
             },
@@ -475,11 +506,7 @@ impl Core {
         entry.interest = interest;
         match entry.link.fd() {
             Some(fd) => self.driver.registrar().add(fd, id.into(), interest)?,
-            None => {
-                if let Link::Other(transport) = &mut entry.link {
-                    transport.set_interest(id.into(), interest);
-                }
-            }
+            None => entry.link.set_interest(id.into(), interest),
         }
         Ok(())
     }
@@ -507,13 +534,18 @@ impl Core {
             return;
         }
         debug_assert!(entry.session.is_none(), "a session ended without on_close");
-        entry.stage = Stage::Gone;
+        let stage = std::mem::replace(&mut entry.stage, Stage::Gone);
         entry.outbox.clear(&mut self.pool);
         self.leave_all(id);
         let rare = self.conns.get_mut(id).and_then(|entry| entry.rare.take());
         self.timers.cancel(id.index());
         self.dead.push(id);
         self.stats.closed += 1;
+        if let Stage::Connect(connecting) = stage {
+            for attempt in connecting.into_attempts() {
+                self.discard_attempt(attempt);
+            }
+        }
         let Some(rare) = rare else { return };
         self.backlog -= rare.counted;
         if let Some(address) = rare.address

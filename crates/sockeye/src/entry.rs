@@ -8,7 +8,9 @@ use std::time::Instant;
 
 use sockeye_proto::ws::{Role, WebSocket};
 
+use crate::client::UplinkId;
 use crate::hosted::SessionIndex;
+use crate::id::ConnId;
 use crate::link::Link;
 use crate::outbox::Outbox;
 use crate::poll::Interest;
@@ -24,6 +26,8 @@ pub(crate) enum Stage {
     Http(Box<HttpStage>),
     /// A client connection whose opening handshake is not over.
     Connect(Box<Connecting>),
+    /// One more socket of the client connection that is named, which is still to connect.
+    Attempt(ConnId),
     /// A WebSocket of either role, till TCP is closed.
     WebSocket(WebSocket),
     /// Nothing: the slot is freed at the end of the turn.
@@ -94,6 +98,8 @@ pub(crate) struct Rare {
     pub(crate) counted: usize,
     /// The subprotocol that was agreed on.
     pub(crate) subprotocol: Option<Box<str>>,
+    /// The uplink that this is the connection of.
+    pub(crate) uplink: Option<UplinkId>,
     /// The address that this connection counts for, if connections are counted by address.
     pub(crate) address: Option<IpAddr>,
 }
@@ -180,6 +186,9 @@ impl Entry {
         {
             return interest;
         }
+        if let Stage::Attempt(_) = self.stage {
+            return Interest::WRITE;
+        }
         Interest {
             readable: self.may_read() && !self.flags.eof,
             writable: self.flags.blocked,
@@ -190,9 +199,9 @@ impl Entry {
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let stage = match &self.stage {
             Stage::Http(stage) => stage.machine.next_timeout(),
-            Stage::Connect(connecting) => Some(connecting.deadline),
+            Stage::Connect(connecting) => Some(connecting.next_deadline()),
             Stage::WebSocket(ws) => ws.next_timeout(),
-            Stage::Gone => None,
+            Stage::Attempt(_) | Stage::Gone => None,
         };
         let Some(rare) = &self.rare else { return stage };
         [stage, rare.timeout, rare.stall]

@@ -9,7 +9,7 @@ use sockeye_proto::http::Request;
 use sockeye_proto::ws::{Chunk, Prepared};
 use sockeye_proto::{Bytes, Text};
 
-use crate::client::ConnectError;
+use crate::client::{Attempt, ConnectError, UplinkId};
 use crate::conn::Conn;
 use crate::core::Core;
 use crate::exchange::Exchange;
@@ -29,6 +29,9 @@ pub(crate) trait DynProtocol: Any {
     /// Takes the session of an outgoing connection, which its `connect` call gave.
     fn adopt(&mut self, id: ConnId, session: Box<dyn Any>) -> Option<SessionIndex>;
     fn connect_error(&mut self, core: &mut Core, session: Box<dyn Any>, error: &ConnectError);
+    /// Asks for the session of an uplink's next attempt.
+    fn uplink(&mut self, core: &mut Core, attempt: &mut Attempt) -> Option<Box<dyn Any>>;
+    fn uplink_end(&mut self, core: &mut Core, uplink: UplinkId);
     /// Drops a session that was never opened.
     fn discard(&mut self, session: SessionIndex);
     fn open(&mut self, conn: Conn<'_>, session: SessionIndex);
@@ -76,6 +79,10 @@ impl<P: Protocol> Hosted<P> {
                 index
             }
             None => {
+                if self.seats.len() == self.seats.capacity() {
+                    // By a quarter: with many connections the spare room counts.
+                    self.seats.reserve_exact((self.seats.len() / 4).max(64));
+                }
                 self.seats.push(seat);
                 (self.seats.len() - 1) as SessionIndex
             }
@@ -118,6 +125,15 @@ impl<P: Protocol> DynProtocol for Hosted<P> {
         if let Ok(session) = session.downcast::<P::Session>() {
             self.protocol.on_connect_error(core, *session, error);
         }
+    }
+
+    fn uplink(&mut self, core: &mut Core, attempt: &mut Attempt) -> Option<Box<dyn Any>> {
+        let session = self.protocol.on_uplink(core, attempt)?;
+        Some(Box::new(session))
+    }
+
+    fn uplink_end(&mut self, core: &mut Core, uplink: UplinkId) {
+        self.protocol.on_uplink_end(core, uplink);
     }
 
     fn discard(&mut self, session: SessionIndex) {

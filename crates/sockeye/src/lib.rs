@@ -24,12 +24,18 @@
 //! - [`Engine::connect`], [`ConnectOptions`]: connections as a client, on the same loop.
 //! - [`Handle`]: reaching the loop from other threads.
 //! - [`poll`], [`EngineBuilder::registrar`], [`Engine::service`]: living in somebody else's loop.
+//! - [`EngineBuilder::deflate`], [`ListenerMut::deflate`], [`ConnectOptions::deflate`]: compression.
 //! - [`Limits`]: every bound on what a peer can make the engine spend, with its default.
 //! - [`sim`]: tests of a program's own protocols, over a simulated network, in virtual time.
 //! - [`proto`]: the protocol machines without any I/O.
 
 mod client;
 mod clock;
+#[cfg(feature = "deflate")]
+mod compression;
+#[cfg(not(feature = "deflate"))]
+#[path = "uncompressed.rs"]
+mod compression;
 mod conn;
 mod core;
 mod engine;
@@ -55,22 +61,28 @@ mod slab;
 mod stage;
 mod timer;
 #[cfg_attr(
-    not(feature = "tls"),
+    not(any(feature = "tls", feature = "openssl")),
     allow(dead_code, reason = "there is no backend to use it")
 )]
 pub mod tls;
 mod topic;
 mod turn;
+mod uplink;
 mod waker;
 
 pub use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 pub use sockeye_proto as proto;
+#[cfg(feature = "deflate")]
+pub use sockeye_proto::deflate;
 pub use sockeye_proto::handshake::{HandshakeError, OriginPolicy, Refusal as ServerRefusal};
 pub use sockeye_proto::http::Request;
 pub use sockeye_proto::ws::{Chunk, Delivery, Kind, Lost, Message, Prepared};
 pub use sockeye_proto::{Bytes, CloseCode, Limits, Misuse, Text, Violation};
 
-pub use self::client::{Backoff, ConnectCause, ConnectError, ConnectOptions, Step};
+pub use self::client::{
+    Attempt, Backoff, ConnectCause, ConnectError, ConnectOptions, Proxy, ProxyChoice, ProxyError,
+    RedirectError, SocksReply, Step, UplinkId, UplinkQueue,
+};
 pub use self::conn::{Conn, Refusal, Sent};
 pub use self::core::{Core, Stats};
 pub use self::engine::{Engine, EngineBuilder, PollerKind};
@@ -87,3 +99,8 @@ pub use self::protocol::{
     on_message,
 };
 pub use self::shutdown::ShutdownReport;
+
+/// The program of the README is compiled with the documentation's.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -109,11 +109,7 @@ impl Link {
     /// Writes what a decorator holds back. Returns whether all of it is written.
     pub(crate) fn flush(&mut self) -> io::Result<bool> {
         match self {
-            Self::Tls(link) => match link.flush() {
-                Ok(()) => Ok(true),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
-                Err(error) => Err(error),
-            },
+            Self::Tls(link) => link.flush(),
             Self::Socket(_) | Self::Other(_) | Self::Gone => Ok(true),
         }
     }
@@ -141,19 +137,16 @@ impl Link {
         }
     }
 
-    /// Puts a socket behind TLS.
+    /// Puts TLS on top.
     pub(crate) fn secure(self, session: Box<dyn Session>) -> Self {
-        match self {
-            Self::Socket(socket) => Self::Tls(Box::new(TlsLink::new(socket, session))),
-            other => other,
-        }
+        Self::Tls(Box::new(TlsLink::new(self, session)))
     }
 
     /// The socket, for a connection over one.
     pub(crate) fn socket(&self) -> Option<&Socket> {
         match self {
             Self::Socket(socket) => Some(socket),
-            Self::Tls(link) => Some(link.socket()),
+            Self::Tls(link) => link.carrier().socket(),
             Self::Other(_) | Self::Gone => None,
         }
     }
@@ -168,10 +161,27 @@ impl Link {
         }
     }
 
+    /// Before a connection is dropped in order: says so to a peer that would else have to suspect
+    /// that the stream was cut.
+    pub(crate) fn announce_end(&mut self) {
+        if let Self::Tls(link) = self {
+            link.announce_end();
+        }
+    }
+
+    /// Tells a transport without a descriptor what the engine waits for.
+    pub(crate) fn set_interest(&mut self, token: Token, interest: Interest) {
+        match self {
+            Self::Other(transport) => transport.set_interest(token, interest),
+            Self::Tls(link) => link.carrier_mut().set_interest(token, interest),
+            Self::Socket(_) | Self::Gone => {}
+        }
+    }
+
     pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Self::Socket(socket) => Some(socket.as_fd()),
-            Self::Tls(link) => Some(link.socket().as_fd()),
+            Self::Tls(link) => link.carrier().fd(),
             Self::Other(transport) => transport.fd(),
             Self::Gone => None,
         }
@@ -180,7 +190,7 @@ impl Link {
     pub(crate) fn peer_addr(&self) -> Option<PeerAddr> {
         match self {
             Self::Socket(socket) => socket.peer_addr().ok(),
-            Self::Tls(link) => link.socket().peer_addr().ok(),
+            Self::Tls(link) => link.carrier().peer_addr(),
             Self::Other(transport) => Some(transport.peer_addr()),
             Self::Gone => None,
         }

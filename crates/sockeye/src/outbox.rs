@@ -16,6 +16,8 @@ const POOLED_LEN: usize = 512 * 1024;
 const POOLED_COUNT: usize = 8;
 /// The size of a fresh buffer: a read of small messages, echoed, fits.
 const SEGMENT_LEN: usize = 16 * 1024;
+/// What a segment costs besides its bytes: its place in the queue, and its allocation.
+const SEGMENT_COST: usize = 64;
 /// Segments offered to one system call.
 const SLICES: usize = 32;
 
@@ -32,8 +34,14 @@ impl Pool {
             .unwrap_or_else(|| Vec::with_capacity(SEGMENT_LEN))
     }
 
+    /// A spare buffer, or one that is just large enough. When many connections are sent something
+    /// at once, all but a few would otherwise get a large buffer for a short message.
+    fn take_for(&mut self, len: usize) -> Vec<u8> {
+        self.spare.pop().unwrap_or_else(|| Vec::with_capacity(len))
+    }
+
     fn give(&mut self, mut buffer: Vec<u8>) {
-        if buffer.capacity() > 0
+        if buffer.capacity() >= SEGMENT_LEN
             && buffer.capacity() <= POOLED_LEN
             && self.spare.len() < POOLED_COUNT
         {
@@ -109,7 +117,14 @@ impl Outbox {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.written == self.front.len() && self.queue.is_none()
+        // A lent buffer may be in the queue without a byte in it.
+        self.len() == 0
+    }
+
+    /// What waits, in bytes of memory: many small segments are more than their content.
+    pub(crate) fn cost(&self) -> usize {
+        let segments = self.queue.as_ref().map_or(0, |queue| queue.segments.len());
+        self.len() + segments * SEGMENT_COST
     }
 
     /// Whether all that waits lies in one buffer.
@@ -126,6 +141,14 @@ impl Outbox {
             return &mut self.front;
         };
         queue.tail(pool)
+    }
+
+    /// As [`tail`](Self::tail), when it is known how many bytes will be appended.
+    pub(crate) fn tail_for(&mut self, len: usize, pool: &mut Pool) -> &mut Vec<u8> {
+        if self.queue.is_none() && self.front.capacity() == 0 {
+            self.front = pool.take_for(len);
+        }
+        self.tail(pool)
     }
 
     /// Queues bytes that others hold too, without copying them.
@@ -146,8 +169,8 @@ impl Outbox {
         });
     }
 
-    /// Removes the oldest whole messages no byte of which is written, until `len` bytes are free or
-    /// none is left. Returns how many messages went.
+    /// Removes the oldest whole messages no byte of which is written, until `len` less is the
+    /// [`cost`](Self::cost) or none is left. Returns how many messages went.
     pub(crate) fn drop_oldest(&mut self, len: usize) -> usize {
         let Some(queue) = &mut self.queue else {
             return 0;
@@ -157,14 +180,12 @@ impl Outbox {
         while freed < len && index < queue.segments.len() {
             let begun = index == 0 && front_is_written && queue.written > 0;
             if queue.segments[index].droppable && !begun {
-                freed += queue.segments[index].len();
-                queue.segments.remove(index);
+                freed += queue.remove(index) + SEGMENT_COST;
                 dropped += 1;
             } else {
                 index += 1;
             }
         }
-        queue.settle();
         if queue.segments.is_empty() {
             self.queue = None;
         }
@@ -270,9 +291,19 @@ impl Queue {
         self.segments.push_back(segment);
     }
 
-    fn settle(&mut self) {
-        let total: usize = self.segments.iter().map(Segment::len).sum();
-        self.settled = total - self.segments.back().map_or(0, Segment::len);
+    /// Takes a segment out; returns its length.
+    fn remove(&mut self, index: usize) -> usize {
+        let len = self
+            .segments
+            .remove(index)
+            .map_or(0, |removed| removed.len());
+        self.settled -= match self.segments.back() {
+            // The one before it is the last now.
+            Some(last) if index == self.segments.len() => last.len(),
+            Some(_) => len,
+            None => 0,
+        };
+        len
     }
 
     fn tail(&mut self, pool: &mut Pool) -> &mut Vec<u8> {
@@ -298,3 +329,6 @@ impl Queue {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

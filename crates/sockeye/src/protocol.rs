@@ -14,7 +14,7 @@ use sockeye_proto::http::Request;
 use sockeye_proto::ws::{Chunk, Delivery, Lost, Message, Prepared};
 use sockeye_proto::{Bytes, CloseCode, Text, Violation};
 
-use crate::client::ConnectError;
+use crate::client::{Attempt, ConnectError, UplinkId};
 use crate::conn::Conn;
 use crate::core::Core;
 use crate::exchange::Exchange;
@@ -24,7 +24,8 @@ use crate::tls::TlsInfo;
 
 /// A protocol: one value that serves all its connections, and a session for each of them.
 ///
-/// Every method but [`accept`](Self::accept) has a default that does the least surprising thing.
+/// Every method has a default that does the least surprising thing; a server must override
+/// [`accept`](Self::accept).
 /// Methods are called on the loop's thread, one at a time; a [`Conn`] appends and marks, and the
 /// loop writes once the method has returned.
 ///
@@ -54,7 +55,8 @@ pub trait Protocol: 'static {
     /// [`Engine::connect`](crate::Engine::connect)), given back to [`on_close`](Self::on_close).
     type Session: 'static;
 
-    /// Decides about a WebSocket opening handshake that is valid as such.
+    /// Decides about a WebSocket opening handshake that is valid as such. Refuses with 404 unless
+    /// overridden, which is right for a protocol that is only a client.
     ///
     /// # Errors
     ///
@@ -63,7 +65,10 @@ pub trait Protocol: 'static {
         &mut self,
         request: &Request<'_>,
         peer: &Peer,
-    ) -> Result<Accepted<Self::Session>, Reject>;
+    ) -> Result<Accepted<Self::Session>, Reject> {
+        let _ = (request, peer);
+        Err(Reject::status(404))
+    }
 
     /// The connection is open, as server or as client.
     fn on_open(&mut self, conn: &mut Conn<'_>, session: &mut Self::Session) {
@@ -127,6 +132,20 @@ pub trait Protocol: 'static {
     /// An outgoing connection could not be opened; the session comes back.
     fn on_connect_error(&mut self, core: &mut Core, session: Self::Session, error: &ConnectError) {
         let _ = (core, session, error);
+    }
+
+    /// An uplink is about to connect, for the first time or again. Gives the session for this
+    /// attempt; `None`, the default, gives the uplink up. The options may be changed, for example to
+    /// try another server or to send a fresh token.
+    fn on_uplink(&mut self, core: &mut Core, attempt: &mut Attempt) -> Option<Self::Session> {
+        let _ = (core, attempt);
+        None
+    }
+
+    /// An uplink has given up: [`on_uplink`](Self::on_uplink) gave no session, or too many attempts
+    /// failed. Not called when the program ends it.
+    fn on_uplink_end(&mut self, core: &mut Core, uplink: UplinkId) {
+        let _ = (core, uplink);
     }
 
     /// The largest request body, in bytes, that [`on_request`](Self::on_request) wants for this

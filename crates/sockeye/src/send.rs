@@ -28,6 +28,14 @@ impl Core {
         })
     }
 
+    /// See [`Conn::send_uncompressed`](crate::Conn::send_uncompressed).
+    pub fn send_uncompressed<'m>(&mut self, id: ConnId, message: impl Into<Message<'m>>) -> Sent {
+        let message = message.into();
+        self.append(id, message.data().len(), Kind::Whole, |ws, cx| {
+            ws.send_uncompressed(message, cx)
+        })
+    }
+
     /// See [`Conn::send_prepared`](crate::Conn::send_prepared).
     pub fn send_prepared(&mut self, id: ConnId, message: &Prepared) -> Sent {
         match self.conns.get(id).map(|entry| &entry.stage) {
@@ -162,11 +170,13 @@ impl Core {
                 },
             );
             if outcome.is_ok() {
+                ws.forget_sent();
                 outbox.push_owned(output, true);
             }
             outcome
         } else {
-            let output = outbox.tail(&mut self.pool);
+            let room = len.saturating_add(header_len(len, true));
+            let output = outbox.tail_for(room, &mut self.pool);
             send(
                 ws,
                 &mut Cx {
@@ -184,7 +194,6 @@ impl Core {
         if let Err(refusal) = self.make_room(id, message.data().len(), Kind::Whole) {
             return Sent::Refused(refusal);
         }
-        let frame = message.frame();
         let now = self.now();
         let Some(Entry {
             stage: Stage::WebSocket(ws),
@@ -199,9 +208,15 @@ impl Core {
         let outcome = ws.may_send();
         if outcome.is_ok() {
             ws.note_sent(now);
+            let frame = &ws.frame_of(message, &mut self.shared);
             let droppable = flags.blocked && *overflow == Overflow::DropOldest;
+            if droppable {
+                ws.forget_sent();
+            }
             if frame.len() <= SHARED_MIN_LEN && !droppable && outbox.is_contiguous() {
-                outbox.tail(&mut self.pool).extend_from_slice(frame);
+                outbox
+                    .tail_for(frame.len(), &mut self.pool)
+                    .extend_from_slice(frame);
             } else {
                 outbox.push_shared(frame, droppable);
             }
@@ -248,7 +263,7 @@ impl Core {
         }
         let masked = matches!(&entry.stage, Stage::WebSocket(ws) if ws.role() == Role::Client);
         let len = payload_len.saturating_add(header_len(payload_len, masked));
-        let waiting = entry.outbox.len();
+        let waiting = entry.outbox.cost();
         let over = waiting
             .saturating_add(len)
             .saturating_sub(self.limits.backlog_len);
@@ -271,7 +286,8 @@ impl Core {
             }
             Overflow::DropOldest if kind == Kind::Whole => {
                 let dropped = entry.outbox.drop_oldest(missing);
-                let freed = waiting - entry.count(&mut self.backlog);
+                let freed = waiting - entry.outbox.cost();
+                entry.count(&mut self.backlog);
                 self.stats.dropped += dropped as u64;
                 if freed >= missing {
                     return Ok(());

@@ -30,8 +30,13 @@ pub(crate) struct Stopping {
 }
 
 impl Stopping {
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        if self.over { None } else { self.cut_at }
+    /// When the shutdown must be looked at again; `connections` are left.
+    pub(crate) fn deadline(&self, connections: usize, now: Instant) -> Option<Instant> {
+        match (self.over, connections) {
+            (true, _) => None,
+            (false, 0) => Some(now),
+            (false, _) => self.cut_at,
+        }
     }
 }
 
@@ -49,7 +54,9 @@ impl Engine {
             };
             return;
         }
+        self.core.stopping = true;
         self.core.listeners.close_all(self.core.driver.registrar());
+        self.core.uplinks = None;
         let begun_with = self.core.connection_count();
         self.stopping = Some(Stopping {
             cut_at,
@@ -111,7 +118,7 @@ fn for_each(core: &mut Core, mut each: impl FnMut(&mut Core, ConnId)) {
     while let Some(id) = next {
         if !matches!(
             core.conns.get(id).map(|entry| &entry.stage),
-            None | Some(Stage::Gone)
+            None | Some(Stage::Attempt(_) | Stage::Gone)
         ) {
             each(core, id);
         }

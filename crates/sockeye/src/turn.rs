@@ -12,6 +12,7 @@
 //! A callback never runs inside a callback, and a slot is never used again in the turn it died.
 
 use std::io;
+use std::io::ErrorKind::{Interrupted, WouldBlock};
 use std::time::Instant;
 
 use sockeye_proto::Cx;
@@ -21,7 +22,7 @@ use sockeye_proto::ws::Event;
 use crate::conn::Conn;
 use crate::core::Deferred;
 use crate::engine::Engine;
-use crate::entry::Stage;
+use crate::entry::{Stage, Stash};
 use crate::handle::Command;
 use crate::id::ConnId;
 use crate::link::Link;
@@ -48,6 +49,7 @@ impl Engine {
             self.dispatch(*report);
         }
         self.expire();
+        self.expire_uplinks();
         self.run_commands();
         self.run_deferred();
         self.step_shutdown();
@@ -65,9 +67,12 @@ impl Engine {
         let stopping = self
             .stopping
             .as_ref()
-            .and_then(|stopping| stopping.deadline());
+            .and_then(|stopping| stopping.deadline(core.connection_count(), core.now()));
         [
             core.timers.next_deadline(),
+            core.uplinks
+                .as_ref()
+                .and_then(|uplinks| uplinks.next_deadline()),
             core.listeners.next_deadline(),
             stopping,
         ]
@@ -87,9 +92,12 @@ impl Engine {
             return;
         }
         let id = ConnId::from(report.token);
-        let Some(entry) = self.core.conns.get_mut(id) else {
+        let Some(entry) = self.core.conns.get(id) else {
             return;
         };
+        if let Stage::Attempt(parent) = entry.stage {
+            return self.core.dispatch_attempt(id, parent, report);
+        }
         if matches!(entry.stage, Stage::Connect(_)) && self.dispatch_connecting(id, report) {
             return;
         }
@@ -136,24 +144,27 @@ impl Engine {
                     entry.rare().stash.push(&buffer[len - left..len]);
                 }
                 self.core.flush(id);
-                if self
-                    .core
-                    .conns
-                    .get(id)
-                    .is_some_and(|entry| entry.link.has_buffered_input())
-                {
-                    self.core.deferred.push(Deferred::Read(id));
-                }
+                self.read_on(id);
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            Err(error) if matches!(error.kind(), WouldBlock | Interrupted) => {
                 if entry.link.wants_write() {
                     self.core.flush(id);
                 }
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => self.read_failed(id, error),
         }
         self.read_buf = buffer;
+    }
+
+    /// Sees to it that what a decorator has decrypted is read: the poller knows nothing of it. While
+    /// the connection may not be read it stays there, and this is called again when it may.
+    fn read_on(&mut self, id: ConnId) {
+        if let Some(entry) = self.core.conns.get(id)
+            && entry.may_read()
+            && entry.link.has_buffered_input()
+        {
+            self.core.deferred.push(Deferred::Read(id));
+        }
     }
 
     fn read_failed(&mut self, id: ConnId, error: io::Error) {
@@ -187,7 +198,7 @@ impl Engine {
                 Stage::WebSocket(_) => self.feed_websocket(id, &mut input),
                 Stage::Http(_) => self.feed_http(id, &mut input),
                 Stage::Connect(_) => self.feed_connecting(id, &mut input),
-                Stage::Gone => false,
+                Stage::Attempt(_) | Stage::Gone => false,
             };
             if !more {
                 return 0;
@@ -219,7 +230,7 @@ impl Engine {
             }
             Stage::Http(_) => self.http_end_of_stream(id),
             Stage::Connect(_) => self.connecting_end_of_stream(id),
-            Stage::Gone => {}
+            Stage::Attempt(_) | Stage::Gone => {}
         }
     }
 
@@ -227,6 +238,13 @@ impl Engine {
     pub(crate) fn lost(&mut self, id: ConnId, cause: CloseCause) {
         if self.core.is_connecting(id) {
             return self.connecting_lost(id, cause);
+        }
+        if let Some(&Stage::Attempt(parent)) = self.core.conns.get(id).map(|entry| &entry.stage) {
+            let kind = match cause {
+                CloseCause::Io(kind) => kind,
+                _ => io::ErrorKind::ConnectionAborted,
+            };
+            return self.core.attempt_failed(id, parent, kind.into());
         }
         self.close_session(id, &CloseInfo::unclean(cause));
         self.core.kill(id);
@@ -240,10 +258,14 @@ impl Engine {
         let Some(session) = entry.session.take() else {
             return;
         };
+        let uplink = entry.rare.as_ref().and_then(|rare| rare.uplink);
         // Nothing reaches it any more, and who counts the members should not count it.
         self.core.leave_all(id);
         let protocol = &mut self.protocols[usize::from(session.protocol)];
         protocol.close(Conn::new(&mut self.core, id), session.index, info);
+        if let Some(uplink) = uplink {
+            self.uplink_closed(uplink, info);
+        }
     }
 
     fn accept(&mut self, index: usize) {
@@ -386,7 +408,7 @@ impl Engine {
                 }
             }
             Stage::Http(stage) if due(stage.machine.next_timeout()) => self.http_timeout(id),
-            Stage::Connect(connecting) if due(Some(connecting.deadline)) => {
+            Stage::Connect(connecting) if due(Some(connecting.next_deadline())) => {
                 return self.connecting_timeout(id);
             }
             _ => {}
@@ -431,7 +453,7 @@ impl Engine {
                     hosted.broadcast(&mut self.core, &message);
                 }
             }
-            Deferred::ConnectFailed(id, error) => self.connect_failed(id, &error),
+            Deferred::ConnectFailed(id, error) => self.connect_failed(id, error),
             Deferred::Cut(id, cause) => self.lost(id, cause),
             Deferred::Read(id) => self.read(id, false),
             Deferred::Refill(id) => self.refill(id),
@@ -460,11 +482,11 @@ impl Engine {
         let Some(entry) = self.core.conns.get_mut(id) else {
             return;
         };
-        if entry.is_receiving()
-            && let Some(rare) = &mut entry.rare
-            && !rare.stash.is_empty()
-        {
-            let mut stash = std::mem::take(&mut rare.stash);
+        if entry.is_receiving() {
+            let mut stash = match &mut entry.rare {
+                Some(rare) => std::mem::take(&mut rare.stash),
+                None => Stash::default(),
+            };
             let left = self.feed(id, stash.bytes());
             if left > 0
                 && let Some(entry) = self.core.conns.get_mut(id)
@@ -473,15 +495,7 @@ impl Engine {
                 entry.rare().stash = stash;
             }
         }
-        if self
-            .core
-            .conns
-            .get(id)
-            .is_some_and(|entry| entry.may_read() && entry.link.has_buffered_input())
-        {
-            // The poller knows nothing of what the link has read ahead.
-            self.core.deferred.push(Deferred::Read(id));
-        }
+        self.read_on(id);
         self.core.flush(id);
     }
 

@@ -7,8 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
 use sockeye::{
-    Accepted, Exchange, HeaderMap, HeaderName, HeaderValue, Peer, Protocol, Reject, Request,
-    Response, StatusCode,
+    Exchange, HeaderMap, HeaderName, HeaderValue, Protocol, Request, Response, StatusCode,
 };
 
 const PAGE: &str = include_str!("page.html");
@@ -99,10 +98,6 @@ fn hashes(page: &str, element: &str) -> String {
 
 impl Protocol for Page {
     type Session = ();
-
-    fn accept(&mut self, _: &Request<'_>, _: &Peer) -> Result<Accepted<()>, Reject> {
-        Err(Reject::status(404))
-    }
 
     fn on_request(&mut self, http: &mut Exchange<'_>, request: &Request<'_>, _: &[u8]) {
         http.respond(self.respond(request));

@@ -44,7 +44,7 @@ fn answer_in(rig: &mut Rig, lines: &[&str], wish: &Settings) -> (Option<String>,
     let output = String::from_utf8(rig.output.clone()).unwrap();
     let value = output.lines().find_map(|line| {
         line.strip_prefix("sec-websocket-extensions: ")
-            .or(line.strip_prefix("Sec-WebSocket-Extensions: "))
+            .or_else(|| line.strip_prefix("Sec-WebSocket-Extensions: "))
     });
     assert_eq!(value.is_some(), agreed.is_some());
     (value.map(str::to_owned), agreed)

@@ -62,6 +62,13 @@ impl Eyeballs {
         self.error.get_or_insert(error);
     }
 
+    /// There is no room for another attempt now.
+    pub(crate) fn postpone(&mut self, now: Instant) {
+        if self.next_at.is_none_or(|at| at <= now) {
+            self.next_at = now.checked_add(ATTEMPT_DELAY);
+        }
+    }
+
     /// When [`next`](Self::next) has something again.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         if self.waiting.is_empty() {

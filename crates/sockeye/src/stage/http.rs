@@ -6,7 +6,7 @@
 use http::{StatusCode, header};
 use sockeye_proto::handshake::{Accept, HandshakeError};
 use sockeye_proto::http::{BodyPlan, Event, HttpError, Request, ResponseHead, Server, Timeout};
-use sockeye_proto::ws::{Role, WebSocket};
+use sockeye_proto::ws::Role;
 use sockeye_proto::{CloseCode, Cx};
 
 use crate::conn::{Conn, Refusal, Sent};
@@ -69,7 +69,8 @@ impl Engine {
         match stage.machine.receive(input, &mut cx) {
             Ok(None) => {
                 if !input.is_empty() {
-                    // A pipelined request: it waits until the one before it is answered.
+                    // A pipelined request: it waits until the one before it is answered, and until
+                    // there is room for its own answer.
                     self.core.hold(id);
                 }
                 return !input.is_empty();
@@ -153,7 +154,7 @@ impl Engine {
                 .respond(id, Response::status(StatusCode::NOT_FOUND));
             return;
         };
-        let accept = match Accept::new(request, &front.origin) {
+        let mut accept = match Accept::new(request, &front.origin) {
             Ok(accept) => accept,
             Err(error) => {
                 self.core.respond(id, refusal(&error));
@@ -168,7 +169,7 @@ impl Engine {
                 return;
             }
         };
-        let config = self.core.config(options.delivery);
+        let outcome = self.core.negotiate(&mut accept, &front.compression);
         let subprotocol = options.subprotocol.as_deref().or(subprotocol);
         let spoken = subprotocol.map(Box::from);
         let Some((_, mut cx)) = self.core.http_stage(id) else {
@@ -184,10 +185,13 @@ impl Engine {
             return;
         }
         let now = self.core.now();
+        let socket = self
+            .core
+            .websocket(Role::Server, options.delivery, outcome, now);
         let Some(entry) = self.core.conns.get_mut(id) else {
             return;
         };
-        entry.stage = Stage::WebSocket(WebSocket::new(Role::Server, config, now));
+        entry.stage = Stage::WebSocket(socket);
         entry.session = Some(SessionRef {
             protocol: index,
             index: session,

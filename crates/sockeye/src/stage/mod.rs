@@ -5,4 +5,5 @@
 
 pub(crate) mod connect;
 pub(crate) mod http;
+mod race;
 pub(crate) mod websocket;

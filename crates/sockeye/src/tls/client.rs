@@ -89,6 +89,10 @@ impl ClientTls {
             Backend::Rustls => Ok(Arc::new(super::rustls::client::RustlsConnector::new(
                 options,
             )?)),
+            #[cfg(feature = "openssl")]
+            Backend::OpenSsl => Ok(Arc::new(super::openssl::client::OpenSslConnector::new(
+                options,
+            )?)),
             #[allow(
                 unreachable_patterns,
                 reason = "which are left depends on the features"

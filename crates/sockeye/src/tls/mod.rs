@@ -4,11 +4,17 @@
 //! backend behind `session`; which connection uses it is the engine's. A server's settings
 //! can be replaced while it runs: connections that are open keep what they began with.
 
+#[cfg(any(feature = "tls", feature = "openssl"))]
+mod alert;
 mod backend;
 mod client;
 mod error;
+#[cfg(any(feature = "tls", feature = "openssl"))]
+mod flaw;
 mod identity;
 pub(crate) mod link;
+#[cfg(feature = "openssl")]
+mod openssl;
 mod roots;
 #[cfg(feature = "tls")]
 mod rustls;
@@ -22,3 +28,6 @@ pub use self::identity::Identity;
 pub use self::roots::Roots;
 pub use self::server::{ClientCertificates, ServerTls, ServerTlsOptions};
 pub use self::session::TlsInfo;
+
+#[cfg(all(test, any(feature = "tls", feature = "openssl")))]
+mod suite;

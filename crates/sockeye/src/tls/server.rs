@@ -131,6 +131,10 @@ impl ServerTls {
             Backend::Rustls => Ok(Arc::new(super::rustls::server::RustlsAcceptor::new(
                 options,
             )?)),
+            #[cfg(feature = "openssl")]
+            Backend::OpenSsl => Ok(Arc::new(super::openssl::server::OpenSslAcceptor::new(
+                options,
+            )?)),
             #[allow(
                 unreachable_patterns,
                 reason = "which are left depends on the features"

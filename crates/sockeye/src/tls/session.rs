@@ -15,6 +15,7 @@ impl<S: Read + Write> Stream for S {}
 pub(crate) trait Session: fmt::Debug + Send {
     /// Reads plaintext, driving the handshake as far as it goes. `Ok(0)` is the end that the peer
     /// announced; an end without announcement is [`TlsError::Truncated`](super::TlsError).
+    /// [`Interrupted`](io::ErrorKind::Interrupted): much came, but no plaintext yet; read again.
     fn read(&mut self, stream: &mut dyn Stream, plaintext: &mut [u8]) -> io::Result<usize>;
 
     /// Takes plaintext and writes records. What was taken counts as written, though records may
@@ -34,7 +35,8 @@ pub(crate) trait Session: fmt::Debug + Send {
     /// Whether records wait for the stream.
     fn wants_write(&self) -> bool;
 
-    /// Whether plaintext is already here, which no readiness of the stream will report.
+    /// Whether plaintext or the end of it is already here, which no readiness of the stream will
+    /// report.
     fn has_plaintext(&self) -> bool;
 
     fn is_handshaking(&self) -> bool;

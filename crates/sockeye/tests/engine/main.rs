@@ -1,8 +1,17 @@
 //! The engine on the simulator: everything it promises, in virtual time.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "the lint spares test functions, but not what they call"
+)]
+
 mod accepting;
 mod callbacks;
+mod ending;
+mod outgoing;
 mod pressure;
 mod segments;
+mod soak;
 mod support;
 mod timing;
+mod web;

@@ -9,9 +9,9 @@ use crate::support::{Bench, HANDSHAKE, Happening, Script, echo, frame};
 fn session() -> Vec<u8> {
     let mut bytes = HANDSHAKE.to_vec();
     bytes.extend(frame(0x81, "grüß dich".as_bytes()));
-    bytes.extend(frame(0x01, "ü".as_bytes().get(..1).unwrap()));
+    bytes.extend(frame(0x01, &"ü".as_bytes()[..1]));
     bytes.extend(frame(0x89, b"are you there"));
-    bytes.extend(frame(0x80, "ü!".as_bytes().get(1..).unwrap()));
+    bytes.extend(frame(0x80, &"ü!".as_bytes()[1..]));
     bytes.extend(frame(0x82, &[7; 300]));
     bytes.extend(frame(0x88, b"\x03\xe8bye"));
     bytes
@@ -178,8 +178,7 @@ fn the_same_seed_gives_the_same_run() {
             client.send(&index.to_string()).unwrap();
         }
         bench.run();
-        let log = bench.log.borrow().clone();
-        log
+        bench.log.take()
     };
     assert_eq!(run(5), run(5));
     assert_ne!(run(5), run(6), "another order");

@@ -9,10 +9,13 @@ mod visitor;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::process::Stdio;
+use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use sockeye::{
-    Accepted, CloseCode, Conn, Engine, Peer, Protocol, ProtocolKey, Reject, Request, Text,
+    Accepted, CloseCode, Conn, Engine, Peer, PollerKind, Protocol, ProtocolKey, Reject, Request,
+    Text, on_message,
 };
 
 use self::process::{Example, command};
@@ -49,6 +52,27 @@ fn external_loop_converses() {
 fn tokio_loop_converses() {
     let (_example, address) = Example::serve("tokio_loop");
     conversation::hold(address);
+}
+
+/// The judge of the foreign loops judges the engine's own pollers too; epoll is in `echo`.
+#[test]
+fn the_portable_poller_converses() {
+    let (sender, receiver) = mpsc::channel();
+    let server = thread::spawn(move || {
+        let builder = Engine::builder().poller(PollerKind::Poll);
+        let mut engine = builder.build().unwrap();
+        let echo = engine.host(on_message(|conn, message| {
+            conn.send(message);
+        }));
+        let listener = engine.listen("127.0.0.1:0").unwrap().route("/echo", echo);
+        let address = listener.local_addr().tcp().unwrap();
+        sender.send((engine.handle(), address)).unwrap();
+        engine.run().unwrap();
+    });
+    let (handle, address) = receiver.recv().unwrap();
+    conversation::hold(address);
+    handle.shutdown(Duration::from_secs(10)).unwrap();
+    server.join().unwrap();
 }
 
 #[test]

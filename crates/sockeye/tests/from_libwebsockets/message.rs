@@ -188,7 +188,10 @@ fn remaining_packet_payload() {
     const LEN: usize = 3_000_000;
     let mut house = House::new(Sink::default());
     let visit = Visit::open(&mut house.engine, house.visitor, &house.url);
-    house.engine.core().send(visit.id, &vec![7; LEN]);
+    house
+        .engine
+        .core()
+        .send_uncompressed(visit.id, &vec![7; LEN]);
     house.until("the whole message", |sink| {
         sink.chunks.last().is_some_and(|(.., last, _)| *last)
     });

@@ -21,7 +21,7 @@ fn json(len: usize, seed: u64) -> String {
         let name = ["alice", "bob", "carol", "dave"][choice.below(4)];
         text += &format!(
             "{{\"id\":{id},\"name\":\"{name}\",\"open\":{}}},",
-            id % 2 == 0
+            id.is_multiple_of(2)
         );
     }
     text.truncate(len);
@@ -108,7 +108,7 @@ fn seen(role: Role, settings: Settings, limits: &Limits, bytes: &[u8]) -> Vec<Se
             .filter_map(|seen| match seen {
                 Seen::Chunk {
                     kind, last, data, ..
-                } => last.then(|| match kind {
+                } => last.then_some(match kind {
                     sockeye_proto::ws::Kind::Text => Seen::Event("text", data),
                     sockeye_proto::ws::Kind::Binary => Seen::Event("binary", data),
                 }),

@@ -215,21 +215,21 @@ fn pings_between_compressed_fragments() {
 
 #[test]
 fn rsv1_belongs_to_the_first_frame_of_a_message() {
-    let reserved = Seen::violation(Violation::ReservedBits);
+    let reserved = [Seen::violation(Violation::ReservedBits)];
     for role in BOTH {
         for opcode in [Opcode::Ping, Opcode::Pong, Opcode::Close] {
             let bytes = frame_with(role, opcode, true, true, b"");
-            assert_eq!(one(role, &bytes), [reserved.clone()], "{opcode:?}");
+            assert_eq!(one(role, &bytes), reserved, "{opcode:?}");
         }
         for first_rsv1 in [false, true] {
             let mut bytes = frame_with(role, Opcode::Binary, false, first_rsv1, b"");
             bytes.extend(frame_with(role, Opcode::Continuation, true, true, HELLO));
-            assert_eq!(one(role, &bytes), [reserved.clone()]);
+            assert_eq!(one(role, &bytes), reserved);
         }
         let mut plain = Rig::new(role, Limits::default(), Delivery::Whole);
         plain.receive(&frame_with(role, Opcode::Text, true, true, HELLO));
         let (seen, frames) = plain.take();
-        assert_eq!(seen, [reserved.clone()]);
+        assert_eq!(seen, reserved);
         assert_eq!(frames[0].payload[..2], 1002u16.to_be_bytes());
     }
 }

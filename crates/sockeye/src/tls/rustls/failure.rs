@@ -1,69 +1,83 @@
 //! What rustls says, in the words of [`TlsError`].
 
+use std::net::IpAddr;
 use std::time::Duration;
 
-use ::rustls::{CertificateError, Error};
+use ::rustls::{CertificateError, Error, InvalidMessage};
 
+use crate::tls::alert;
 use crate::tls::error::TlsError;
+use crate::tls::flaw::Flaw;
 
 pub(super) fn translate(error: Error) -> TlsError {
     match error {
-        Error::InvalidMessage(_) => TlsError::NotTls,
-        Error::AlertReceived(alert) => TlsError::Alert(format!("{alert:?}")),
-        Error::InvalidCertificate(error) => TlsError::Certificate(certificate(&error)),
-        Error::NoCertificatesPresented => {
-            TlsError::Certificate("the peer showed no certificate".to_owned())
+        // What no TLS record begins with.
+        Error::InvalidMessage(
+            InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
+        ) => TlsError::NotTls,
+        Error::AlertReceived(alert) => {
+            TlsError::Alert(alert::meaning(u8::from(alert)).into_owned())
         }
+        Error::InvalidCertificate(error) => (&flaw(error)).into(),
+        Error::NoCertificatesPresented => (&Flaw::Missing).into(),
         other => TlsError::Protocol(other.to_string()),
     }
 }
 
-fn certificate(error: &CertificateError) -> String {
+/// What is wrong with this side's own certificate or key.
+pub(super) fn unusable(error: Error) -> TlsError {
+    TlsError::Settings(match error {
+        Error::InconsistentKeys(_) => "the private key does not fit the certificate".to_owned(),
+        Error::InvalidCertificate(_) => "the certificate is damaged".to_owned(),
+        other => other.to_string(),
+    })
+}
+
+fn flaw(error: CertificateError) -> Flaw {
     match error {
-        CertificateError::Expired => "certificate expired".to_owned(),
+        CertificateError::Expired => Flaw::Expired { ago: None },
         CertificateError::ExpiredContext { time, not_after } => {
-            let since = time.as_secs().saturating_sub(not_after.as_secs());
-            format!(
-                "certificate expired {} ago",
-                span(Duration::from_secs(since))
-            )
+            let ago = time.as_secs().saturating_sub(not_after.as_secs());
+            Flaw::Expired {
+                ago: Some(Duration::from_secs(ago)),
+            }
         }
-        CertificateError::NotValidYet => "certificate is not valid yet".to_owned(),
+        CertificateError::NotValidYet => Flaw::NotYetValid { wait: None },
         CertificateError::NotValidYetContext { time, not_before } => {
-            let until = not_before.as_secs().saturating_sub(time.as_secs());
-            format!(
-                "certificate is valid only in {}",
-                span(Duration::from_secs(until))
-            )
+            let wait = not_before.as_secs().saturating_sub(time.as_secs());
+            Flaw::NotYetValid {
+                wait: Some(Duration::from_secs(wait)),
+            }
         }
-        CertificateError::UnknownIssuer => {
-            "certificate is signed by nobody that is trusted here".to_owned()
-        }
-        CertificateError::NotValidForName => "certificate is for another name".to_owned(),
+        CertificateError::UnknownIssuer => Flaw::Untrusted,
         CertificateError::NotValidForNameContext {
             expected,
             presented,
-        } => format!(
-            "certificate is for {}, not for {}",
-            presented.join(", "),
-            expected.to_str(),
-        ),
-        CertificateError::ApplicationVerificationFailure => {
-            "certificate is refused by the program".to_owned()
+        } => Flaw::Name {
+            presented: presented.iter().map(|name| plain(name)).collect(),
+            expected: expected.to_str().into_owned(),
+        },
+        CertificateError::ApplicationVerificationFailure => Flaw::Refused,
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            Flaw::Purpose
         }
-        other => format!("certificate: {other}"),
+        CertificateError::Revoked => Flaw::Revoked,
+        CertificateError::BadSignature => Flaw::Signature,
+        CertificateError::Other(error) => Flaw::Other(error.to_string()),
+        other => Flaw::Other(other.to_string()),
     }
 }
 
-fn span(time: Duration) -> String {
-    let seconds = time.as_secs();
-    let (count, unit) = match seconds {
-        0..60 => (seconds, "second"),
-        60..3_600 => (seconds / 60, "minute"),
-        3_600..86_400 => (seconds / 3_600, "hour"),
-        _ => (seconds / 86_400, "day"),
-    };
-    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
+/// The name in `DnsName("a.test")` or `IpAddress(192.0.2.1)`.
+fn plain(name: &str) -> String {
+    let inside = name
+        .split_once('(')
+        .and_then(|(_, rest)| rest.strip_suffix(')'));
+    let name = inside.unwrap_or(name).trim_matches('"');
+    match name.parse::<IpAddr>() {
+        Ok(address) => address.to_string(),
+        Err(_) => name.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -71,15 +85,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_are_in_the_largest_unit_that_fits() {
-        for (seconds, text) in [
-            (0, "0 seconds"),
-            (1, "1 second"),
-            (150, "2 minutes"),
-            (7_200, "2 hours"),
-        ] {
-            assert_eq!(span(Duration::from_secs(seconds)), text);
-        }
-        assert_eq!(span(Duration::from_secs(3 * 86_400 + 5)), "3 days");
+    fn names_lose_their_kind() {
+        assert_eq!(plain("DnsName(\"a.test\")"), "a.test");
+        assert_eq!(plain("IpAddress(192.0.2.1)"), "192.0.2.1");
+        assert_eq!(plain("IpAddress(0::1)"), "::1");
+        assert_eq!(plain("a.test"), "a.test");
     }
 }

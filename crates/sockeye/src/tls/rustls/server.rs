@@ -16,6 +16,7 @@ use ::rustls::{
     ServerConnection, SignatureScheme,
 };
 
+use super::failure::unusable;
 use super::session::RustlsSession;
 use super::{provider, root_store, settings};
 use crate::tls::error::TlsError;
@@ -64,7 +65,7 @@ impl Acceptor for RustlsAcceptor {
 fn certified_key(identity: &Identity) -> Result<Arc<CertifiedKey>, TlsError> {
     let chain = identity.chain.clone();
     let key = CertifiedKey::from_der(chain, identity.key.clone_key(), &provider());
-    key.map(Arc::new).map_err(settings)
+    key.map(Arc::new).map_err(unusable)
 }
 
 /// Chooses the first certificate that fits the name and the signatures which a client asks for.
