@@ -30,7 +30,7 @@ impl Protocol for Source {
     fn on_writable(&mut self, conn: &mut Conn<'_>, sent: &mut usize) {
         while *sent < PIECES {
             *sent += 1;
-            let outcome = conn.send(&vec![0; PIECE]);
+            let outcome = conn.send_uncompressed(&vec![0; PIECE]);
             self.peak = self.peak.max(conn.backlog());
             if let Sent::Pressed(_) = outcome {
                 return conn.request_writable();

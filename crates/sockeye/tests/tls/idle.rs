@@ -21,6 +21,16 @@ fn resident() -> usize {
     kilobytes.unwrap().parse::<usize>().unwrap() * 1024
 }
 
+/// A message that stays so when it is compressed.
+fn larger_than_a_record() -> Vec<u8> {
+    let mut state = 1u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    (0..40_000).map(|_| next()).collect()
+}
+
 /// In a process of its own, so that only the server's memory is counted. Each test of memory
 /// starts itself anew; this runs in the children.
 #[test]
@@ -42,7 +52,7 @@ fn child() {
     assert_eq!(client.log.borrow().opened, CONNECTIONS);
     // Each has been used once, for a message larger than a record.
     for &id in &ids {
-        client.echo(id, &[b'x'; 40_000]);
+        client.echo(id, &larger_than_a_record());
     }
     println!("idle");
     let mut line = String::new();
@@ -63,7 +73,7 @@ fn measure(backend: Backend) -> usize {
     // Warm up: what the first connection allocates for all.
     let mut first = Client::new();
     let id = first.open(&server.url("localhost"), &client_tls(backend, &ca));
-    first.echo(id, &[b'x'; 40_000]);
+    first.echo(id, &larger_than_a_record());
     let before = resident();
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "idle::child", "--nocapture"])
