@@ -9,9 +9,9 @@
 use std::fmt;
 use std::io;
 use std::mem;
-use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
+use futures_channel::mpsc::Receiver;
 use sockeye::{
     Accepted, Bytes, CloseCode, CloseInfo, Conn, ConnId, ConnectError, Core, Handle, Limits,
     Message, Peer, Protocol, Reject, Request, Sent, Text,
@@ -20,10 +20,10 @@ use sockeye::{
 use super::input::Input;
 use super::output::{Output, Report};
 use super::piece::{Cutter, Piece};
-use super::show::Show;
+use super::show::{Look, Show};
 use crate::args::ConnectArgs;
 use crate::failure::Failure;
-use crate::terminal;
+use crate::{remote, terminal};
 
 /// Bytes that may wait for the server before no more input is taken.
 const ROOM: usize = 256 * 1024;
@@ -75,14 +75,14 @@ enum Stage {
     Closed,
 }
 
-/// Begins to read the input.
-pub(super) type StartInput = dyn FnOnce() -> Result<Receiver<Input>, Failure>;
+/// Begins with input and output.
+pub(super) type Start = dyn FnOnce() -> Result<Receiver<Input>, Failure>;
 
 /// The one connection, its input and its output.
 pub(super) struct Client {
     stage: Stage,
     handle: Handle,
-    start_input: Option<Box<StartInput>>,
+    start: Option<Box<Start>>,
     input: Option<Receiver<Input>>,
     cutter: Cutter,
     output: Output,
@@ -97,16 +97,19 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(args: &ConnectArgs, handle: Handle, output: Output, show: Show) -> Self {
+    pub(super) fn new(args: &ConnectArgs, handle: Handle, output: Output, look: Look) -> Self {
         Self {
             stage: Stage::Connecting,
             handle,
-            start_input: None,
+            start: None,
             input: None,
             cutter: Cutter::new(args.binary),
             output,
-            show,
-            url: crate::remote::url(&args.remote.url),
+            show: Show {
+                look,
+                verbose: args.verbose,
+            },
+            url: remote::url(&args.remote.url),
             wanted: args.count,
             wait: args.wait,
             outcome: Ok(()),
@@ -114,9 +117,9 @@ impl Client {
         }
     }
 
-    /// How to begin with the input, once the connection is open.
-    pub(super) fn set_input(&mut self, start: Box<StartInput>) {
-        self.start_input = Some(start);
+    /// How to begin with input and output, once the connection is open.
+    pub(super) fn set_start(&mut self, start: Box<Start>) {
+        self.start = Some(start);
     }
 
     /// How it went.
@@ -166,7 +169,7 @@ impl Client {
             let sent = match self.cutter.next() {
                 Ok(Some(piece)) => send(core, id, &piece),
                 Ok(None) => {
-                    let Some(input) = self.input.as_ref().and_then(|it| it.try_recv().ok()) else {
+                    let Some(input) = self.input.as_mut().and_then(|it| it.try_recv().ok()) else {
                         return;
                     };
                     self.take(core, id, input);
@@ -277,7 +280,7 @@ impl Protocol for Client {
             subprotocol.unwrap_or_default()
         );
         self.note(note, terminal::STATE);
-        match self.start_input.take().map(|start| start()) {
+        match self.start.take().map(|start| start()) {
             Some(Ok(input)) => self.input = Some(input),
             Some(Err(failure)) => {
                 self.decide(Err(failure));

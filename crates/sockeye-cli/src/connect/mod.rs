@@ -1,12 +1,13 @@
 //! `sockeye connect`: standard input to a server, and what it says to standard output.
 //!
-//! Puts the loop, the input's and the output's thread together. Three threads, so that neither a
-//! user who types nothing nor a reader who pauses keeps the loop from its work.
+//! Puts the loop and the threads of input and output together: neither a user who types nothing
+//! nor a reader who pauses keeps the loop from its work.
 
 mod client;
 mod input;
 mod output;
 mod piece;
+mod prompt;
 mod show;
 
 use std::io::{self, IsTerminal};
@@ -16,9 +17,8 @@ use anstream::ColorChoice;
 use sockeye::Engine;
 
 use self::client::Client;
-use self::input::Source;
-use self::output::{Output, Sink};
-use self::show::{Look, Show};
+use self::output::Output;
+use self::show::Look;
 use crate::args::ConnectArgs;
 use crate::failure::Failure;
 use crate::terminal::Settings;
@@ -32,41 +32,39 @@ pub(crate) fn run(args: ConnectArgs) -> Result<(), Failure> {
     let options = remote::options(&args.remote)?;
     let mut engine = Engine::builder().limits(client::limits(&args)).build()?;
     let handle = engine.handle();
-    let Ends {
-        source,
-        sink,
-        look,
-        settings,
-    } = Ends::find(args.binary);
-    let show = Show {
-        look,
-        verbose: args.verbose,
-    };
-    let output = Output::new();
-    let client = Client::new(&args, handle.clone(), output.clone(), show);
+    let output = Output::default();
+    let look = find_look(args.binary);
+    let client = Client::new(&args, handle.clone(), output.clone(), look);
     let key = engine.host(client);
     let id = engine.connect(key, options, ())?;
 
     // Calls on the loop fail once the engine has ended, which is what they would ask for.
-    let caller = handle.clone();
-    let writer = output.start(sink, move |report| {
-        let _ = caller.call(key, move |client, core| {
+    let (reporter, pumper) = (handle.clone(), handle.clone());
+    let writer = output.writer(move |report| {
+        let _ = reporter.call(key, move |client, core| {
             client.hear_output(core, id, report)
         });
-    })?;
-    let caller = handle.clone();
-    let start_input = move || {
-        source.start(move || {
-            let _ = caller.call(key, move |client, core| client.pump(core, id));
-        })
+    });
+    let start = move || {
+        let (feed, input) = input::queue(move || {
+            let _ = pumper.call(key, move |client, core| client.pump(core, id));
+        });
+        match look {
+            Look::Prompt { .. } => prompt::start(feed, writer)?,
+            Look::Lines | Look::Raw | Look::Terminal => {
+                writer.start()?;
+                feed.start()?;
+            }
+        }
+        Ok(input)
     };
     if let Some(client) = engine.protocol(key) {
-        client.set_input(Box::new(start_input));
+        client.set_start(Box::new(start));
     }
-    let saved = settings.clone();
+    let settings = Settings::save();
     signal::watch(move |count| {
         if count > 0 {
-            saved.restore();
+            settings.restore();
             process::exit(INTERRUPTED);
         }
         let _ = handle.call(key, move |client, core| client.interrupt(core, id));
@@ -79,48 +77,23 @@ pub(crate) fn run(args: ConnectArgs) -> Result<(), Failure> {
     };
     // Threads that still wait for the loop learn that it has ended.
     drop(engine);
-    writer.finish();
-    settings.restore();
+    output.finish();
     ran?;
     outcome
 }
 
-/// Where input comes from and output goes, and how that looks.
-struct Ends {
-    source: Source,
-    sink: Sink,
-    look: Look,
-    settings: Settings,
-}
-
-impl Ends {
-    fn find(binary: bool) -> Self {
-        let (stdin, stdout) = (io::stdin(), io::stdout());
-        let plain = |look| Self {
-            source: Source::Stdin,
-            sink: Sink::Stdout,
-            look,
-            settings: Settings::none(),
-        };
-        if binary {
-            return plain(Look::Raw);
-        }
-        if !stdout.is_terminal() {
-            return plain(Look::Lines);
-        }
-        if !stdin.is_terminal() {
-            return plain(Look::Terminal);
-        }
-        let settings = Settings::save();
-        let Some((source, sink)) = Source::editor() else {
-            return plain(Look::Terminal);
-        };
-        let colours = anstream::AutoStream::choice(&stdout) != ColorChoice::Never;
-        Self {
-            source,
-            sink,
-            look: Look::Prompt { colours },
-            settings,
+/// How messages are to look where they go.
+fn find_look(binary: bool) -> Look {
+    let (stdin, stdout) = (io::stdin(), io::stdout());
+    if binary {
+        Look::Raw
+    } else if !stdout.is_terminal() {
+        Look::Lines
+    } else if !stdin.is_terminal() || !prompt::is_possible() {
+        Look::Terminal
+    } else {
+        Look::Prompt {
+            colours: anstream::AutoStream::choice(&stdout) != ColorChoice::Never,
         }
     }
 }
