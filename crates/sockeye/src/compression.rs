@@ -7,10 +7,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use sockeye_proto::Limits;
 use sockeye_proto::deflate::{Agreed, Settings};
 use sockeye_proto::handshake::{Accept, Answer};
 use sockeye_proto::ws::{Config, Delivery, Role, WebSocket};
+use sockeye_proto::{Limits, Shared};
 
 use crate::core::Core;
 
@@ -55,12 +55,38 @@ impl Compression {
     }
 }
 
-impl Core {
-    /// Agrees with a client, as far as the wish goes.
-    pub(crate) fn negotiate(&self, accept: &mut Accept<'_>, wish: &Wish) -> Outcome {
-        accept.deflate(wish.as_ref()?, &self.limits, &self.shared)
-    }
+/// Agrees with a client, as far as the wish goes.
+pub(crate) fn negotiate(
+    accept: &mut Accept<'_>,
+    wish: &Wish,
+    limits: &Limits,
+    shared: &Shared,
+) -> Outcome {
+    accept.deflate(wish.as_ref()?, limits, shared)
+}
 
+/// What the server's answer says about it.
+pub(crate) fn outcome(answer: &mut Answer) -> Outcome {
+    answer.deflate.take()
+}
+
+/// The machine of a connection that shares its settings with no other.
+pub(crate) fn single(role: Role, config: Arc<Config>, outcome: Outcome, now: Instant) -> WebSocket {
+    let Some(agreed) = outcome else {
+        return WebSocket::new(role, config, now);
+    };
+    let config = Config {
+        deflate: Some(agreed.settings),
+        ..Arc::unwrap_or_clone(config)
+    };
+    let mut socket = WebSocket::new(role, Arc::new(config), now);
+    if let Some(reservation) = agreed.reservation {
+        socket.hold(reservation);
+    }
+    socket
+}
+
+impl Core {
     /// The machine of a connection whose handshake is over.
     pub(crate) fn websocket(
         &mut self,
@@ -81,11 +107,6 @@ impl Core {
         }
         socket
     }
-}
-
-/// What the server's answer says about it.
-pub(crate) fn outcome(answer: &mut Answer) -> Outcome {
-    answer.deflate.take()
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! In the place of `compression` when permessage-deflate is not compiled in.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use sockeye_proto::handshake::{Accept, Answer};
-use sockeye_proto::ws::{Delivery, Role, WebSocket};
+use sockeye_proto::ws::{Config, Delivery, Role, WebSocket};
+use sockeye_proto::{Limits, Shared};
 
 use crate::core::Core;
 
@@ -22,15 +24,24 @@ impl Compression {
     }
 }
 
-impl Core {
-    #[expect(
-        clippy::unused_self,
-        reason = "the signature is that of the real thing"
-    )]
-    pub(crate) fn negotiate(&self, _accept: &mut Accept<'_>, _wish: &Wish) -> Outcome {
-        Outcome
-    }
+pub(crate) fn negotiate(
+    _accept: &mut Accept<'_>,
+    _wish: &Wish,
+    _limits: &Limits,
+    _shared: &Shared,
+) -> Outcome {
+    Outcome
+}
 
+pub(crate) fn outcome(_answer: &mut Answer) -> Outcome {
+    Outcome
+}
+
+pub(crate) fn single(role: Role, config: Arc<Config>, _: Outcome, now: Instant) -> WebSocket {
+    WebSocket::new(role, config, now)
+}
+
+impl Core {
     pub(crate) fn websocket(
         &self,
         role: Role,
@@ -40,8 +51,4 @@ impl Core {
     ) -> WebSocket {
         WebSocket::new(role, self.config(delivery), now)
     }
-}
-
-pub(crate) fn outcome(_answer: &mut Answer) -> Outcome {
-    Outcome
 }

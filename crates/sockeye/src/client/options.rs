@@ -225,7 +225,8 @@ impl ConnectOptions {
     }
 
     /// The compression (permessage-deflate, RFC 7692) to offer; `None`: none. The default is the
-    /// engine's: [`EngineBuilder::deflate`](crate::EngineBuilder::deflate).
+    /// engine's, [`EngineBuilder::deflate`](crate::EngineBuilder::deflate), and for
+    /// [`blocking`](crate::blocking) connections none.
     #[cfg(feature = "deflate")]
     #[must_use]
     pub fn deflate(mut self, settings: impl Into<Option<crate::deflate::Settings>>) -> Self {

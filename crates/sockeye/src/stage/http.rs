@@ -9,6 +9,7 @@ use sockeye_proto::http::{BodyPlan, Event, HttpError, Request, ResponseHead, Ser
 use sockeye_proto::ws::Role;
 use sockeye_proto::{CloseCode, Cx};
 
+use crate::compression;
 use crate::conn::{Conn, Refusal, Sent};
 use crate::core::{Core, Deferred};
 use crate::engine::Engine;
@@ -169,7 +170,12 @@ impl Engine {
                 return;
             }
         };
-        let outcome = self.core.negotiate(&mut accept, &front.compression);
+        let outcome = compression::negotiate(
+            &mut accept,
+            &front.compression,
+            &self.core.limits,
+            &self.core.shared,
+        );
         let subprotocol = options.subprotocol.as_deref().or(subprotocol);
         let spoken = subprotocol.map(Box::from);
         let Some((_, mut cx)) = self.core.http_stage(id) else {
