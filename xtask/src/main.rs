@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod autobahn;
+mod bench;
 mod command;
 mod conformance;
 mod msrv;
@@ -34,6 +35,7 @@ Examples:
   cargo xtask list                      the stages, and what each does
   cargo xtask autobahn server --poller poll --cases 9
   cargo xtask peers -k smuggling        pytest's own arguments, on the real binary
+  cargo xtask bench --quick             all peers, a few short rounds
 
 Reports, screenshots, the Python and the Node modules that tests need go to target/.";
 
@@ -70,6 +72,12 @@ enum Chore {
     },
     /// Run the demo page in headless Chromium and take screenshots
     Browser,
+    /// Compare with peers: server CPU per message, memory per connection; see `bench/README.md`
+    Bench {
+        /// Arguments for the runner, such as --quick, --cells tls,idle, --peers ws or --list
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -107,5 +115,6 @@ fn run(chore: Chore) -> Result<(), Failure> {
             setup::ensure(&workspace, &[Stage::Browser], true)?;
             conformance::browser(&workspace)
         }
+        Chore::Bench { arguments } => bench::run(&workspace, &arguments),
     }
 }
