@@ -22,7 +22,7 @@ use sockeye_proto::ws::Event;
 use crate::conn::Conn;
 use crate::core::Deferred;
 use crate::engine::Engine;
-use crate::entry::{Stage, Stash};
+use crate::entry::{SessionRef, Stage, Stash};
 use crate::handle::Command;
 use crate::id::ConnId;
 use crate::link::Link;
@@ -535,10 +535,14 @@ impl Engine {
     /// Passes an event of a WebSocket on. Kept apart from [`feed_websocket`](Self::feed_websocket)
     /// because deadlines and the end of the stream bring events too.
     pub(crate) fn websocket_event(&mut self, id: ConnId, event: Event<'_>) {
-        let Some(entry) = self.core.conns.get(id) else {
-            return;
-        };
-        let Some(session) = entry.session else { return };
+        let entry = self.core.conns.get(id);
+        if let Some(session) = entry.and_then(|entry| entry.session) {
+            self.session_event(id, session, event);
+        }
+    }
+
+    /// As [`websocket_event`](Self::websocket_event), for those who have the entry at hand.
+    pub(crate) fn session_event(&mut self, id: ConnId, session: SessionRef, event: Event<'_>) {
         let index = session.index;
         let protocol = &mut self.protocols[usize::from(session.protocol)];
         let conn = Conn::new(&mut self.core, id);

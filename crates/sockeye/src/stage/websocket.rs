@@ -19,6 +19,7 @@ impl Engine {
         };
         let output = entry.outbox.tail(&mut self.core.pool);
         let shared = &mut self.core.shared;
+        let session = entry.session;
         let mut cx = Cx {
             now,
             output,
@@ -27,7 +28,9 @@ impl Engine {
         };
         match ws.receive(input, &mut cx) {
             Ok(Some(event)) => {
-                self.websocket_event(id, event);
+                if let Some(session) = session {
+                    self.session_event(id, session, event);
+                }
                 !input.is_empty()
             }
             Ok(None) => false,
