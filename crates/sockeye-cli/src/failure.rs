@@ -5,6 +5,7 @@
 use std::fmt;
 use std::io;
 
+use sockeye::tls::TlsError;
 use sockeye::{CloseInfo, FilesError};
 
 /// Why a subcommand failed.
@@ -35,6 +36,10 @@ pub(crate) enum Failure {
     Nobody(String),
     /// Options that exclude each other.
     Options(&'static str),
+    /// A password is needed, and nobody can be asked.
+    Password(String),
+    /// New certificates are not taken.
+    Reload(Box<Self>),
 }
 
 impl Failure {
@@ -46,6 +51,12 @@ impl Failure {
 impl From<sockeye::Error> for Failure {
     fn from(error: sockeye::Error) -> Self {
         Self::Engine(error)
+    }
+}
+
+impl From<TlsError> for Failure {
+    fn from(error: TlsError) -> Self {
+        Self::Engine(error.into())
     }
 }
 
@@ -69,6 +80,10 @@ impl fmt::Display for Failure {
             Self::NoClose => f.write_str("the server did not answer the Close frame"),
             Self::Nobody(problem) => f.write_str(problem),
             Self::Options(problem) => f.write_str(problem),
+            Self::Password(problem) => f.write_str(problem),
+            Self::Reload(failure) => {
+                write!(f, "the certificates stay as they were: {failure}")
+            }
         }
     }
 }

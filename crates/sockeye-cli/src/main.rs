@@ -7,6 +7,8 @@
 mod args;
 mod connect;
 mod failure;
+mod narrator;
+mod password;
 mod ping;
 mod remote;
 mod serve;

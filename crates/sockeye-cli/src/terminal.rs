@@ -7,7 +7,6 @@ use std::fmt;
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use crate::failure::Failure;
 
@@ -15,6 +14,10 @@ use crate::failure::Failure;
 pub(crate) const INCOMING: Style = AnsiColor::Cyan.on_default();
 /// Pings and pongs.
 pub(crate) const PULSE: Style = AnsiColor::Magenta.on_default().dimmed();
+/// What went out, byte for byte or summed up.
+pub(crate) const SENT: Style = AnsiColor::Green.on_default();
+/// The same of what came in.
+pub(crate) const RECEIVED: Style = AnsiColor::Blue.on_default();
 /// Opening and closing.
 pub(crate) const STATE: Style = AnsiColor::Yellow.on_default();
 const ERROR: Style = AnsiColor::Red.on_default().bold();
@@ -54,26 +57,6 @@ pub(crate) fn harmless(text: &str) -> String {
         }
     }
     out
-}
-
-/// The settings of the terminal as they were, to be restored by who ends the process while the
-/// terminal is being read from.
-#[derive(Clone, Debug)]
-pub(crate) struct Settings(Option<Termios>);
-
-impl Settings {
-    /// Those of standard input; none if that is no terminal.
-    pub(crate) fn save() -> Self {
-        Self(tcgetattr(rustix::stdio::stdin()).ok())
-    }
-
-    /// Puts them back.
-    pub(crate) fn restore(&self) {
-        if let Some(termios) = &self.0 {
-            // A terminal that is gone needs nothing any more.
-            let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, termios);
-        }
-    }
 }
 
 #[cfg(test)]

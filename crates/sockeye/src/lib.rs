@@ -24,14 +24,21 @@
 //! - [`Engine::connect`], [`ConnectOptions`]: connections as a client, on the same loop.
 //! - [`Handle`]: reaching the loop from other threads.
 //! - [`poll`], [`EngineBuilder::registrar`], [`Engine::service`]: living in somebody else's loop.
+//! - [`EngineBuilder::deflate`], [`ListenerMut::deflate`], [`ConnectOptions::deflate`]: compression.
 //! - [`Limits`]: every bound on what a peer can make the engine spend, with its default.
 //! - [`blocking`]: calls that wait, without an engine, for programs with a thread to spare.
 //! - [`sim`]: tests of a program's own protocols, over a simulated network, in virtual time.
 //! - [`proto`]: the protocol machines without any I/O.
 
+mod accept;
 pub mod blocking;
 mod client;
 mod clock;
+#[cfg(feature = "deflate")]
+mod compression;
+#[cfg(not(feature = "deflate"))]
+#[path = "uncompressed.rs"]
+mod compression;
 mod conn;
 mod core;
 mod engine;
@@ -43,6 +50,7 @@ mod handle;
 mod hosted;
 mod http;
 mod id;
+mod intake;
 mod link;
 mod listener;
 pub mod net;
@@ -62,12 +70,15 @@ mod timer;
 )]
 pub mod tls;
 mod topic;
+mod trace;
 mod turn;
 mod uplink;
 mod waker;
 
 pub use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 pub use sockeye_proto as proto;
+#[cfg(feature = "deflate")]
+pub use sockeye_proto::deflate;
 pub use sockeye_proto::handshake::{HandshakeError, OriginPolicy, Refusal as ServerRefusal};
 pub use sockeye_proto::http::Request;
 pub use sockeye_proto::ws::{Chunk, Delivery, Kind, Lost, Message, Prepared};
@@ -93,6 +104,7 @@ pub use self::protocol::{
     on_message,
 };
 pub use self::shutdown::ShutdownReport;
+pub use self::trace::Trace;
 
 /// The program of the README is compiled with the documentation's.
 #[cfg(doctest)]

@@ -13,6 +13,7 @@ use crate::poll::{Interest, Token};
 use crate::tls::TlsInfo;
 use crate::tls::link::TlsLink;
 use crate::tls::session::Session;
+use crate::trace::{Traced, Tracer};
 
 /// A byte stream that the engine can carry a connection over, besides its own sockets.
 ///
@@ -83,6 +84,7 @@ pub(crate) enum Link {
     Socket(Socket),
     Tls(Box<TlsLink>),
     Other(Box<dyn Transport>),
+    Traced(Box<Traced>),
     /// The stream is gone; the slot waits to be freed at the end of the turn.
     Gone,
 }
@@ -93,6 +95,7 @@ impl Link {
             Self::Socket(socket) => socket.read(buffer),
             Self::Tls(link) => link.read(buffer),
             Self::Other(transport) => transport.read(buffer),
+            Self::Traced(traced) => traced.read(buffer),
             Self::Gone => Ok(0),
         }
     }
@@ -102,6 +105,7 @@ impl Link {
             Self::Socket(socket) => socket.write_vectored(slices),
             Self::Tls(link) => link.write_vectored(slices),
             Self::Other(transport) => transport.write_vectored(slices),
+            Self::Traced(traced) => traced.write_vectored(slices),
             Self::Gone => Err(io::ErrorKind::NotConnected.into()),
         }
     }
@@ -110,36 +114,59 @@ impl Link {
     pub(crate) fn flush(&mut self) -> io::Result<bool> {
         match self {
             Self::Tls(link) => link.flush(),
+            Self::Traced(traced) => traced.flush(),
             Self::Socket(_) | Self::Other(_) | Self::Gone => Ok(true),
         }
     }
 
     /// Whether a decorator holds something back.
     pub(crate) fn wants_write(&self) -> bool {
-        matches!(self, Self::Tls(link) if link.wants_write())
+        match self {
+            Self::Tls(link) => link.wants_write(),
+            Self::Traced(traced) => traced.link.wants_write(),
+            Self::Socket(_) | Self::Other(_) | Self::Gone => false,
+        }
     }
 
     /// Whether bytes can be read that no readiness of the socket will report.
     pub(crate) fn has_buffered_input(&self) -> bool {
-        matches!(self, Self::Tls(link) if link.has_plaintext())
+        match self {
+            Self::Tls(link) => link.has_plaintext(),
+            Self::Traced(traced) => traced.link.has_buffered_input(),
+            Self::Socket(_) | Self::Other(_) | Self::Gone => false,
+        }
     }
 
     /// Whether a TLS handshake is under way, which costs more than anything else that is read.
     pub(crate) fn is_handshaking(&self) -> bool {
-        matches!(self, Self::Tls(link) if link.is_handshaking())
+        match self {
+            Self::Tls(link) => link.is_handshaking(),
+            Self::Traced(traced) => traced.link.is_handshaking(),
+            Self::Socket(_) | Self::Other(_) | Self::Gone => false,
+        }
     }
 
     /// What a TLS handshake agreed on.
     pub(crate) fn tls_info(&self) -> Option<TlsInfo> {
         match self {
             Self::Tls(link) if !link.is_handshaking() => Some(link.info()),
+            Self::Traced(traced) => traced.link.tls_info(),
             _ => None,
         }
     }
 
+    /// Tells somebody what goes over it from now on.
+    pub(crate) fn traced(self, tracer: Tracer) -> Self {
+        Self::Traced(Box::new(Traced::new(self, tracer)))
+    }
+
     /// Puts TLS on top.
     pub(crate) fn secure(self, session: Box<dyn Session>) -> Self {
-        Self::Tls(Box::new(TlsLink::new(self, session)))
+        match self {
+            // Whoever watches sees what goes over TLS, not its records.
+            Self::Traced(traced) => Self::Traced(Box::new(traced.map(|link| link.secure(session)))),
+            link => Self::Tls(Box::new(TlsLink::new(link, session))),
+        }
     }
 
     /// The socket, for a connection over one.
@@ -147,6 +174,7 @@ impl Link {
         match self {
             Self::Socket(socket) => Some(socket),
             Self::Tls(link) => link.carrier().socket(),
+            Self::Traced(traced) => traced.link.socket(),
             Self::Other(_) | Self::Gone => None,
         }
     }
@@ -157,6 +185,7 @@ impl Link {
             // The peer may be gone already, which the next read will tell.
             Self::Socket(socket) => drop(socket.shutdown_write()),
             Self::Other(transport) => transport.shutdown_write(),
+            Self::Traced(traced) => traced.link.shutdown_write(),
             Self::Gone => {}
         }
     }
@@ -164,8 +193,10 @@ impl Link {
     /// Before a connection is dropped in order: says so to a peer that would else have to suspect
     /// that the stream was cut.
     pub(crate) fn announce_end(&mut self) {
-        if let Self::Tls(link) = self {
-            link.announce_end();
+        match self {
+            Self::Tls(link) => link.announce_end(),
+            Self::Traced(traced) => traced.link.announce_end(),
+            Self::Socket(_) | Self::Other(_) | Self::Gone => {}
         }
     }
 
@@ -174,6 +205,7 @@ impl Link {
         match self {
             Self::Other(transport) => transport.set_interest(token, interest),
             Self::Tls(link) => link.carrier_mut().set_interest(token, interest),
+            Self::Traced(traced) => traced.link.set_interest(token, interest),
             Self::Socket(_) | Self::Gone => {}
         }
     }
@@ -182,6 +214,7 @@ impl Link {
         match self {
             Self::Socket(socket) => Some(socket.as_fd()),
             Self::Tls(link) => link.carrier().fd(),
+            Self::Traced(traced) => traced.link.fd(),
             Self::Other(transport) => transport.fd(),
             Self::Gone => None,
         }
@@ -191,6 +224,7 @@ impl Link {
         match self {
             Self::Socket(socket) => socket.peer_addr().ok(),
             Self::Tls(link) => link.carrier().peer_addr(),
+            Self::Traced(traced) => traced.link.peer_addr(),
             Self::Other(transport) => Some(transport.peer_addr()),
             Self::Gone => None,
         }

@@ -28,6 +28,14 @@ impl Core {
         })
     }
 
+    /// See [`Conn::send_uncompressed`](crate::Conn::send_uncompressed).
+    pub fn send_uncompressed<'m>(&mut self, id: ConnId, message: impl Into<Message<'m>>) -> Sent {
+        let message = message.into();
+        self.append(id, message.data().len(), Kind::Whole, |ws, cx| {
+            ws.send_uncompressed(message, cx)
+        })
+    }
+
     /// See [`Conn::send_prepared`](crate::Conn::send_prepared).
     pub fn send_prepared(&mut self, id: ConnId, message: &Prepared) -> Sent {
         match self.conns.get(id).map(|entry| &entry.stage) {
@@ -167,6 +175,7 @@ impl Core {
                 },
             );
             if outcome.is_ok() {
+                ws.forget_sent();
                 outbox.push_owned(output, true);
             }
             outcome
@@ -200,7 +209,6 @@ impl Core {
         {
             return Sent::Refused(refusal);
         }
-        let frame = message.frame();
         let now = self.now();
         let Some(entry) = self.conns.get_mut(id) else {
             return Sent::Refused(Refusal::Gone);
@@ -218,7 +226,11 @@ impl Core {
         let outcome = ws.may_send();
         if outcome.is_ok() {
             ws.note_sent(now);
+            let frame = &ws.frame_of(message, &mut self.shared);
             let droppable = flags.blocked && *overflow == Overflow::DropOldest;
+            if droppable {
+                ws.forget_sent();
+            }
             if frame.len() <= SHARED_MIN_LEN && !droppable && outbox.is_contiguous() {
                 outbox
                     .tail_for(frame.len(), &mut self.pool)

@@ -4,6 +4,7 @@
 //! nor a reader who pauses keeps the loop from its work.
 
 mod client;
+mod editor;
 mod input;
 mod output;
 mod piece;
@@ -14,14 +15,13 @@ use std::io::{self, IsTerminal};
 use std::process;
 
 use anstream::ColorChoice;
-use sockeye::Engine;
+use sockeye::{Backoff, Engine};
 
 use self::client::Client;
 use self::output::Output;
-use self::show::Look;
+use self::show::{Look, Show};
 use crate::args::ConnectArgs;
 use crate::failure::Failure;
-use crate::terminal::Settings;
 use crate::{remote, signal};
 
 /// What a shell shows of a process that ended by SIGINT.
@@ -29,25 +29,29 @@ const INTERRUPTED: i32 = 130;
 
 /// Talks until one of both sides closes.
 pub(crate) fn run(args: ConnectArgs) -> Result<(), Failure> {
-    let options = remote::options(&args.remote)?;
     let mut engine = Engine::builder().limits(client::limits(&args)).build()?;
     let handle = engine.handle();
     let output = Output::default();
     let look = find_look(args.binary);
-    let client = Client::new(&args, handle.clone(), output.clone(), look);
+    let show = Show {
+        look,
+        verbose: args.remote.verbose,
+    };
+    let told = output.clone();
+    let options = remote::options(&args.remote, move |style, line| {
+        show.print(&told, style, line);
+    })?;
+    let client = Client::new(&args, options.url(), handle.clone(), output.clone(), show);
     let key = engine.host(client);
-    let id = engine.connect(key, options, ())?;
 
     // Calls on the loop fail once the engine has ended, which is what they would ask for.
     let (reporter, pumper) = (handle.clone(), handle.clone());
     let writer = output.writer(move |report| {
-        let _ = reporter.call(key, move |client, core| {
-            client.hear_output(core, id, report)
-        });
+        let _ = reporter.call(key, move |client, core| client.hear_output(core, report));
     });
     let start = move || {
         let (feed, input) = input::queue(move || {
-            let _ = pumper.call(key, move |client, core| client.pump(core, id));
+            let _ = pumper.call(key, move |client, core| client.pump(core));
         });
         match look {
             Look::Prompt { .. } => prompt::start(feed, writer)?,
@@ -61,14 +65,25 @@ pub(crate) fn run(args: ConnectArgs) -> Result<(), Failure> {
     if let Some(client) = engine.protocol(key) {
         client.set_start(Box::new(start));
     }
-    let settings = Settings::save();
+    // Before anybody can know that there is something to interrupt.
     signal::watch(move |count| {
         if count > 0 {
-            settings.restore();
+            if let Look::Prompt { .. } = look {
+                prompt::restore();
+            }
             process::exit(INTERRUPTED);
         }
-        let _ = handle.call(key, move |client, core| client.interrupt(core, id));
+        let _ = handle.call(key, move |client, core| client.interrupt(core));
     })?;
+    if args.reconnect {
+        let uplink = engine.uplink(key, options, Backoff::default())?;
+        engine.core().set_uplink_queue(uplink, client::AWAY_ROOM);
+    } else {
+        let id = engine.connect(key, options, ())?;
+        if let Some(client) = engine.protocol(key) {
+            client.set_connection(id);
+        }
+    }
 
     let ran = engine.run();
     let outcome = match engine.protocol(key) {

@@ -52,6 +52,8 @@ struct State {
     waiting: Vec<u8>,
     /// The sender was told to stop.
     stopped: bool,
+    /// The writer is about to write.
+    begun: bool,
     /// Nothing more will be pushed.
     finished: bool,
     /// There is a writer.
@@ -67,6 +69,16 @@ impl Output {
             shared: Arc::clone(&self.shared),
             report: Box::new(report),
         }
+    }
+
+    /// What is pushed is written from now on.
+    pub(super) fn begin(&self) {
+        self.shared.lock().begun = true;
+    }
+
+    /// Whether what is pushed is written soon.
+    pub(super) fn has_begun(&self) -> bool {
+        self.shared.lock().begun
     }
 
     /// Appends something. Returns whether the sender may go on; otherwise [`Report::Drained`]

@@ -19,6 +19,13 @@ pub(super) enum Piece {
     },
 }
 
+impl Piece {
+    /// Whether it ends its message.
+    pub(super) fn is_last(&self) -> bool {
+        !matches!(self, Self::Text { last: false, .. })
+    }
+}
+
 /// The line cannot be sent as text.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct NotText {

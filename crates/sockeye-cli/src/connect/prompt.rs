@@ -3,25 +3,27 @@
 //! One thread reads keys and prints messages, so that they never mix. When the input is over the
 //! terminal is given back at once, and messages go on without a prompt.
 
+use std::collections::VecDeque;
 use std::env;
 use std::future::poll_fn;
 use std::io::{self, Write};
 use std::pin::pin;
 use std::thread;
 
+use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste, Event, EventStream};
+use crossterm::execute;
+use crossterm::terminal::{disable_raw_mode, enable_raw_mode, size};
+use futures_util::StreamExt;
 use futures_util::future::{Either, select};
-use rustix::termios::tcgetwinsize;
-use rustyline_async::{Readline, ReadlineError, ReadlineEvent, SharedWriter};
 
+use super::editor::{Editor, Entry};
 use super::input::{Feed, Input};
 use super::output::Writer;
 use crate::failure::Failure;
 
-const PROMPT: &str = "> ";
-
 /// Whether the terminal at standard input and output is able to show a prompt.
 pub(super) fn is_possible() -> bool {
-    let has_size = tcgetwinsize(rustix::stdio::stdout()).is_ok_and(|size| size.ws_col > 0);
+    let has_size = size().is_ok_and(|(width, _)| width > 0);
     has_size && env::var_os("TERM").is_some_and(|term| term != "dumb")
 }
 
@@ -34,33 +36,41 @@ pub(super) fn start(feed: Feed, writer: Writer) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Gives the terminal back, in whatever state it is. For who ends the process at once.
+pub(super) fn restore() {
+    // It fails only if there is no terminal any more.
+    let _ = execute!(io::stdout(), DisableBracketedPaste);
+    let _ = disable_raw_mode();
+}
+
 fn run(mut feed: Feed, writer: Writer) {
-    let ended = match Prompt::new() {
+    let last = match Prompt::new() {
         Ok(prompt) => futures_executor::block_on(prompt.run(&mut feed, &writer)),
-        Err(error) => Err(failed(error)),
+        Err(error) => Ok(Some(Input::Failed(error))),
     };
-    // The prompt is gone and the terminal as it was: messages need no care any more.
-    let over = match ended {
-        Ok(over) => over,
-        Err(error) => feed.put(Input::Failed(error)),
-    };
-    drop(feed);
-    match over {
-        true => writer.write_all(),
-        false => drop(writer),
+    // The prompt is gone and the terminal is as it was, before anybody hears of the end.
+    match last {
+        Ok(last) => {
+            if let Some(input) = last {
+                feed.put(input);
+            }
+            drop(feed);
+            writer.write_all();
+        }
+        Err(error) => writer.give_up(error),
     }
 }
 
+/// A terminal in raw mode, for as long as this lives.
 struct Prompt {
-    readline: Readline,
-    printer: SharedWriter,
-    /// A line that the queue has had no room for.
-    pending: Option<Input>,
+    editor: Editor,
+    /// What the user did that the queue has had no room for.
+    entered: VecDeque<Entry>,
 }
 
 /// What happened first.
-enum Event {
-    Key(Result<ReadlineEvent, ReadlineError>),
+enum Happening {
+    Key(Option<io::Result<Event>>),
     /// The queue has room, or nobody takes from it.
     Room(bool),
     /// A batch was taken, or there is none any more.
@@ -68,89 +78,102 @@ enum Event {
 }
 
 impl Prompt {
-    fn new() -> Result<Self, ReadlineError> {
-        let (mut readline, printer) = Readline::new(PROMPT.to_owned())?;
-        readline.should_print_line_on(true, false);
-        Ok(Self {
-            readline,
-            printer,
-            pending: None,
-        })
+    fn new() -> io::Result<Self> {
+        let (width, _) = size()?;
+        enable_raw_mode()?;
+        let prompt = Self {
+            editor: Editor::new(width),
+            entered: VecDeque::new(),
+        };
+        execute!(io::stdout(), EnableBracketedPaste)?;
+        prompt.draw(String::new())?;
+        Ok(prompt)
     }
 
-    /// Runs until the input or the output is over. Returns whether output may follow.
-    async fn run(mut self, feed: &mut Feed, writer: &Writer) -> io::Result<bool> {
+    /// Runs until the input or the output is over. Returns the last of the input, if it is over;
+    /// output may follow it.
+    ///
+    /// # Errors
+    ///
+    /// Nothing can be printed.
+    async fn run(mut self, feed: &mut Feed, writer: &Writer) -> io::Result<Option<Input>> {
+        let mut keys = EventStream::new();
         let mut batch = Vec::new();
         loop {
-            match self.next(feed, writer, &mut batch).await {
-                Event::Output(true) => self.print(&batch)?,
-                Event::Output(false) => break self.end(false),
-                Event::Room(true) => {
-                    let Some(input) = self.pending.take() else {
-                        continue;
-                    };
-                    let more = matches!(input, Input::Chunk(_));
-                    if !more {
-                        // Before the loop hears of it, so that what it causes is printed right.
-                        self.readline.flush().map_err(failed)?;
-                        drop(self);
-                        feed.put(input);
-                        break Ok(true);
+            match self.next(&mut keys, feed, writer, &mut batch).await {
+                Happening::Output(true) => self.print(&batch)?,
+                Happening::Output(false) | Happening::Room(false) => return Ok(None),
+                Happening::Room(true) => match self.entered.pop_front() {
+                    Some(Entry::Line(line)) => {
+                        self.enter(&line)?;
+                        feed.put(Input::Chunk((line + "\n").into_bytes()));
                     }
-                    feed.put(input);
+                    Some(Entry::End) => return Ok(Some(Input::End)),
+                    Some(Entry::Interrupt) => return Ok(Some(Input::Interrupt)),
+                    Some(Entry::ClearScreen) => self.draw("\x1b[2J\x1b[H".to_owned())?,
+                    None => {}
+                },
+                Happening::Key(Some(Ok(event))) => {
+                    self.entered.extend(self.editor.handle(&event));
+                    self.draw(String::new())?;
                 }
-                Event::Room(false) => break self.end(true),
-                Event::Key(Ok(ReadlineEvent::Line(line))) => {
-                    if !line.trim().is_empty() {
-                        self.readline.add_history_entry(line.clone());
-                    }
-                    self.pending = Some(Input::Chunk((line + "\n").into_bytes()));
-                }
-                Event::Key(Ok(ReadlineEvent::Eof)) => self.pending = Some(Input::End),
-                Event::Key(Ok(ReadlineEvent::Interrupted)) => {
-                    self.pending = Some(Input::Interrupt);
-                }
-                Event::Key(Err(error)) => break Err(failed(error)),
+                Happening::Key(Some(Err(error))) => return Ok(Some(Input::Failed(error))),
+                // The terminal is gone.
+                Happening::Key(None) => return Ok(Some(Input::End)),
             }
         }
     }
 
-    async fn next(&mut self, feed: &mut Feed, writer: &Writer, batch: &mut Vec<u8>) -> Event {
+    async fn next(
+        &self,
+        keys: &mut EventStream,
+        feed: &mut Feed,
+        writer: &Writer,
+        batch: &mut Vec<u8>,
+    ) -> Happening {
         let output = pin!(poll_fn(|cx| writer.poll_take(cx, batch)));
-        match self.pending {
-            Some(_) => {
-                let room = pin!(poll_fn(|cx| feed.poll_ready(cx)));
-                match select(output, room).await {
-                    Either::Left((taken, _)) => Event::Output(taken),
-                    Either::Right((room, _)) => Event::Room(room),
-                }
+        if self.entered.is_empty() {
+            match select(output, keys.next()).await {
+                Either::Left((taken, _)) => Happening::Output(taken),
+                Either::Right((event, _)) => Happening::Key(event),
             }
-            None => {
-                let key = pin!(self.readline.readline());
-                match select(output, key).await {
-                    Either::Left((taken, _)) => Event::Output(taken),
-                    Either::Right((key, _)) => Event::Key(key),
-                }
+        } else {
+            match select(output, pin!(poll_fn(|cx| feed.poll_ready(cx)))).await {
+                Either::Left((taken, _)) => Happening::Output(taken),
+                Either::Right((room, _)) => Happening::Room(room),
             }
         }
     }
 
-    /// Prints whole lines, and puts the prompt back below them.
-    fn print(&mut self, lines: &[u8]) -> io::Result<()> {
-        self.printer.write_all(lines)?;
-        self.readline.flush().map_err(failed)?;
-        self.readline.update_prompt(PROMPT).map_err(failed)
+    /// Prints whole lines above the prompt.
+    fn print(&self, lines: &[u8]) -> io::Result<()> {
+        let lines = String::from_utf8_lossy(lines).replace('\n', "\r\n");
+        self.draw(format!("\r\x1b[K{lines}"))
     }
 
-    fn end(mut self, over: bool) -> io::Result<bool> {
-        self.readline.flush().map_err(failed)?;
-        Ok(over)
+    fn enter(&self, line: &str) -> io::Result<()> {
+        let mut out = String::new();
+        Editor::draw_entered(line, &mut out);
+        self.draw(out)
+    }
+
+    /// Shows the prompt behind what is shown already.
+    fn draw(&self, mut shown: String) -> io::Result<()> {
+        self.editor.draw(&mut shown);
+        show(&shown)
     }
 }
 
-fn failed(error: ReadlineError) -> io::Error {
-    match error {
-        ReadlineError::IO(error) => error,
-        ReadlineError::Closed => io::ErrorKind::BrokenPipe.into(),
+impl Drop for Prompt {
+    fn drop(&mut self) {
+        // What comes next begins where the prompt was.
+        let _ = show("\r\x1b[K");
+        restore();
     }
+}
+
+fn show(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
 }

@@ -62,15 +62,30 @@ impl Show {
         }
     }
 
+    pub(super) fn is_prompt(self) -> bool {
+        matches!(self.look, Look::Prompt { .. })
+    }
+
     /// Tells of an event, if anybody watches.
     pub(super) fn note(self, output: &Output, style: Style, note: impl fmt::Display) {
-        let note = terminal::harmless(&note.to_string());
+        if self.verbose || self.is_prompt() {
+            self.tell(output, style, note);
+        }
+    }
+
+    /// Tells of an event in any case.
+    pub(super) fn tell(self, output: &Output, style: Style, note: impl fmt::Display) {
+        let note = terminal::harmless(&note.to_string()).replace('\n', " ");
+        self.print(output, style, format_args!("* {note}"));
+    }
+
+    /// A line for people: above the prompt once there is one, or on standard error.
+    pub(super) fn print(self, output: &Output, style: Style, text: impl fmt::Display) {
         match self.look {
-            Look::Prompt { colours } => {
-                output.push(|out| line(colours, style, format_args!("* {note}"), out));
+            Look::Prompt { colours } if output.has_begun() => {
+                output.push(|out| line(colours, style, format_args!("{text}"), out));
             }
-            _ if self.verbose => terminal::note(style, format_args!("* {note}")),
-            _ => {}
+            _ => terminal::note(style, text),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Puts things together; what an endpoint does is its own module's business.
 
 mod broadcast;
+mod certificate;
 mod echo;
 mod increment;
 mod log;
@@ -36,6 +37,7 @@ pub(crate) fn run(args: ServeArgs) -> Result<(), Failure> {
     }
     let identity = Identity::find(args.user.as_deref(), args.group.as_deref())?;
     let origin = origin_policy(&args.origin)?;
+    let tls = certificate::load(&args.tls)?;
     let mut engine = Engine::builder()
         .limits(limits(&args))
         .poller(args.poller.into())
@@ -55,18 +57,25 @@ pub(crate) fn run(args: ServeArgs) -> Result<(), Failure> {
                 listener.files("/", files)
             }
         };
-        let listener = listener.origin(origin.clone()).filter(move |peer| {
+        listener = listener.origin(origin.clone()).filter(move |peer| {
             log.connection(peer);
             true
         });
         // Writing to a string cannot fail.
-        let _ = match listener.local_addr() {
-            LocalAddr::Tcp(addr) => writeln!(ready, "listening on http://{addr}/"),
-            LocalAddr::Unix(path) => writeln!(ready, "listening on unix:{}", path.display()),
+        let _ = match (listener.local_addr(), &tls) {
+            (LocalAddr::Tcp(addr), None) => writeln!(ready, "listening on http://{addr}/"),
+            (LocalAddr::Tcp(addr), Some(tls)) => {
+                listener.tls(tls.clone());
+                writeln!(ready, "listening on https://{addr}/")
+            }
+            (LocalAddr::Unix(path), _) => writeln!(ready, "listening on unix:{}", path.display()),
         };
     }
     engine.drop_privileges(identity.uid, identity.gid)?;
     watch_signals(engine.handle(), log)?;
+    if let Some(tls) = tls {
+        certificate::watch(args.tls, tls, log)?;
+    }
     terminal::print(ready.as_bytes())?;
     let report = engine.run()?;
     farewell(report, log);
@@ -90,7 +99,7 @@ fn watch_signals(handle: Handle, log: Log) -> Result<(), Failure> {
 
 fn farewell(report: ShutdownReport, log: Log) {
     if report.cut > 0 {
-        log.say(format_args!("{} connections cut", report.cut));
+        log.say(format_args!("connections cut: {}", report.cut));
     }
 }
 

@@ -6,6 +6,8 @@
     reason = "the lint spares test functions, but not what they call"
 )]
 
+mod certificate;
+mod client_options;
 mod connect;
 mod endpoint;
 mod mirror;
@@ -13,5 +15,8 @@ mod peer;
 mod ping;
 mod process;
 mod prompt;
+mod reconnect;
 mod serve;
+mod terminal;
+mod tls;
 mod usage;

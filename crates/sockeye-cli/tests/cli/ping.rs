@@ -179,3 +179,17 @@ fn ctrl_c_while_it_connects_ends_it_too() {
     );
     drop(stream);
 }
+
+#[test]
+fn a_reader_that_leaves_ends_it() {
+    let host = Host::new();
+    let mut running = Running::start(&["ping", &host.url(), "-i", "60"]);
+    let mut peer = host.accept_socket();
+    let ping = peer.receive().unwrap();
+    drop(running.stdout());
+    peer.send(PONG, &ping.data);
+    assert_eq!(peer.receive_close(), 1000);
+    drop(peer);
+    let (status, stderr) = running.wait();
+    assert_eq!((status.code(), &*stderr), (Some(0), ""));
+}

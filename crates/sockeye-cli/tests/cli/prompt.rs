@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
+use std::time::Instant;
 
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
@@ -14,7 +15,7 @@ use crate::peer::{CLOSE, Host, PING, PONG, TEXT, close};
 use crate::process::PATIENCE;
 
 /// A process at a terminal of its own.
-struct Session {
+pub(crate) struct Session {
     child: Child,
     keys: File,
     screen: Receiver<Vec<u8>>,
@@ -23,7 +24,7 @@ struct Session {
 }
 
 impl Session {
-    fn start(args: &[&str], colours: bool) -> Self {
+    pub(crate) fn start(args: &[&str], colours: bool) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
@@ -64,12 +65,12 @@ impl Session {
         }
     }
 
-    fn press(&mut self, keys: &str) {
+    pub(crate) fn press(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).unwrap();
     }
 
     /// Waits until this is on the screen, behind what was waited for before.
-    fn see(&mut self, text: &str) {
+    pub(crate) fn see(&mut self, text: &str) {
         loop {
             if let Some(index) = self.seen.find(text) {
                 self.seen.drain(..index + text.len());
@@ -84,11 +85,24 @@ impl Session {
 
     fn is_raw(&self) -> bool {
         let modes = tcgetattr(&self.terminal).unwrap().local_modes;
-        !modes.contains(LocalModes::ICANON)
+        !modes.contains(LocalModes::ICANON | LocalModes::ECHO)
+    }
+
+    /// Waits until what is typed is not shown.
+    pub(crate) fn wait_for_discretion(&self) {
+        let is_shown = || {
+            let modes = tcgetattr(&self.terminal).unwrap().local_modes;
+            modes.contains(LocalModes::ECHO)
+        };
+        let end = Instant::now() + PATIENCE;
+        while is_shown() {
+            assert!(Instant::now() < end, "what is typed is shown");
+            thread::yield_now();
+        }
     }
 
     /// Waits for the end; the terminal must be as it was.
-    fn end(mut self) -> (Option<i32>, String) {
+    pub(crate) fn end(mut self) -> (Option<i32>, String) {
         let code = self.child.wait().unwrap().code();
         assert!(!self.is_raw());
         drop(self.terminal);

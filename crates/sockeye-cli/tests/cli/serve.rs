@@ -79,7 +79,7 @@ fn a_signal_drains_and_a_second_one_cuts() {
         assert_eq!(mute.receive(), None);
         let (code, _, stderr) = server.wait();
         assert_eq!(code, Some(0));
-        assert!(stderr.contains("1 connections cut"), "{stderr}");
+        assert!(stderr.contains("connections cut: 1"), "{stderr}");
     }
 }
 

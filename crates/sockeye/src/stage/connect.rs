@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use sockeye_proto::handshake::{Answer, Connect, HandshakeError};
-use sockeye_proto::ws::{Role, WebSocket};
+use sockeye_proto::ws::Role;
 use sockeye_proto::{CloseCode, Cx};
 
 use super::race::Race;
@@ -23,6 +23,7 @@ use crate::client::{
     ConnectCause, ConnectError, ConnectOptions, Destination, Proxy, ProxyChoice, ProxyError,
     ProxyHandshake, ProxyKind, Step, UplinkId,
 };
+use crate::compression;
 use crate::conn::Conn;
 use crate::core::{Core, Deferred};
 use crate::engine::Engine;
@@ -35,6 +36,7 @@ use crate::net::socket::Socket;
 use crate::poll::{Interest, Ready};
 use crate::protocol::{CloseCause, Protocol, ProtocolKey};
 use crate::tls::TlsError;
+use crate::trace::Trace;
 
 /// An outgoing connection that is not open yet.
 #[derive(Debug)]
@@ -298,6 +300,13 @@ impl Core {
         let Stage::Connect(connecting) = &mut entry.stage else {
             return;
         };
+        if let Some(tracer) = &connecting.options.tracer {
+            if let Some(peer) = entry.link.peer_addr() {
+                tracer.tell(Trace::Connected(peer));
+            }
+            let link = std::mem::replace(&mut entry.link, Link::Gone);
+            entry.link = link.traced(tracer.clone());
+        }
         let Some(proxy) = &connecting.proxy else {
             return self.secure(id);
         };
@@ -326,6 +335,9 @@ impl Core {
             return;
         };
         let options = &connecting.options;
+        if let Some(tracer) = &options.tracer {
+            tracer.tell(Trace::Opening);
+        }
         if options.address.is_secure() {
             let session = match &options.tls {
                 Some(tls) => tls.connect(options.address.host()),
@@ -350,7 +362,7 @@ impl Core {
         let Stage::Connect(connecting) = &mut entry.stage else {
             return;
         };
-        let request = connecting.options.request();
+        let request = connecting.options.request(self.compression.wish);
         let output = entry.outbox.tail(&mut self.pool);
         let mut cx = Cx {
             now,
@@ -506,7 +518,7 @@ impl Engine {
         }
     }
 
-    fn connected(&mut self, id: ConnId, answer: Answer) -> bool {
+    fn connected(&mut self, id: ConnId, mut answer: Answer) -> bool {
         let now = self.core.now();
         let Some(connecting) = self.core.connecting(id) else {
             return false;
@@ -522,11 +534,12 @@ impl Engine {
         let Some(index) = hosted.adopt(id, session) else {
             return false;
         };
-        let config = self.core.config(delivery);
+        let outcome = compression::outcome(&mut answer);
+        let socket = self.core.websocket(Role::Client, delivery, outcome, now);
         let Some(entry) = self.core.conns.get_mut(id) else {
             return false;
         };
-        entry.stage = Stage::WebSocket(WebSocket::new(Role::Client, config, now));
+        entry.stage = Stage::WebSocket(socket);
         entry.session = Some(SessionRef { protocol, index });
         entry.overflow = overflow;
         if answer.subprotocol.is_some() {

@@ -11,4 +11,5 @@ mod proxy;
 mod race;
 mod redirect;
 mod support;
+mod trace;
 mod uplink;

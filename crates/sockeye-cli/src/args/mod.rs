@@ -3,15 +3,21 @@
 //! Values leave here in the types that the engine takes; what they mean is decided elsewhere.
 //! Whatever is wrong with the command line itself is told by clap, with exit status 2.
 
+mod remote;
+mod tls;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use sockeye::PollerKind;
 use sockeye::net::Bind;
-use sockeye::{HeaderName, HeaderValue, PollerKind};
 use url::Url;
+
+pub(crate) use self::remote::{RemoteArgs, Resolve};
+pub(crate) use self::tls::{ClientCert, ClientTlsArgs, ServeTlsArgs};
 
 /// WebSocket and HTTP: a server, a client, a ping.
 #[derive(Debug, Parser)]
@@ -19,13 +25,13 @@ use url::Url;
     name = "sockeye",
     version,
     styles = STYLES,
-    args_conflicts_with_subcommands = true,
     after_help = "\
 Examples:
   sockeye                                     the demo page on http://127.0.0.1:7681/
   sockeye serve ./public --listen :8080       a folder on every address
-  echo hello | sockeye connect 127.0.0.1:7681/echo
-  sockeye ping 127.0.0.1:7681/echo -c 3
+  sockeye connect ws://127.0.0.1:7681/mirror  type messages, read what comes
+  echo hello | sockeye connect ws://127.0.0.1:7681/echo --count 1
+  sockeye ping wss://example.org/feed -c 3
   sockeye completions bash > ~/.local/share/bash-completion/completions/sockeye
 
 Without a command, `sockeye` does `sockeye serve`. `sockeye COMMAND --help` tells more."
@@ -38,12 +44,15 @@ pub(crate) struct Cli {
 impl Cli {
     /// What to do; ends the process if the command line makes no sense.
     pub(crate) fn parse_command() -> Command {
-        Self::parse().command.unwrap_or_else(|| {
-            // So that the defaults of `serve` are written down once.
-            Self::parse_from(["sockeye", "serve"])
-                .command
-                .unwrap_or(Command::Serve(ServeArgs::default()))
-        })
+        Self::parse().into_command()
+    }
+
+    fn into_command(self) -> Command {
+        // So that the defaults of `serve` are written down once.
+        let serve = || Self::parse_from(["sockeye", "serve"]).command;
+        self.command
+            .or_else(serve)
+            .unwrap_or(Command::Serve(ServeArgs::default()))
     }
 }
 
@@ -72,7 +81,8 @@ Examples:
 ///   /increment  dumb-increment-protocol  a counter, 20 times a second; `reset` sets it to 0
 ///
 /// Prints one line for each listener on standard output once all are ready. SIGTERM and SIGINT end
-/// it in order within 10 s; a second one cuts what is left.
+/// it in order within 10 s; a second one cuts what is left. With certificates, SIGHUP reads them
+/// anew.
 #[derive(Args, Debug, Default)]
 #[command(
     verbatim_doc_comment,
@@ -83,7 +93,12 @@ Examples:
   sockeye serve --listen :7681                on every address of this machine
   sockeye serve --listen [::1]:0 --listen unix:/run/sockeye.sock
   sockeye serve --listen :80 --user www-data  bind as root, serve as somebody else
-  sockeye serve --origin https://example.org  for the pages of another site"
+  sockeye serve --origin https://example.org  for the pages of another site
+
+  sockeye serve --listen :443 --tls-cert site.pem --tls-key site.key
+  sockeye serve --tls-cert a.pem --tls-key a.key --tls-cert b.pem --tls-key b.key
+  sockeye serve --tls-cert site.pem --tls-key site.key --client-ca staff-ca.pem
+  kill -HUP $(pidof sockeye)                  after the certificates were renewed"
 )]
 pub(crate) struct ServeArgs {
     /// Folder to serve at `/`; without it, `/` is a demo page
@@ -120,7 +135,8 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "N", value_parser = parse_count)]
     pub(crate) max_per_address: Option<usize>,
 
-    /// User to become once all sockets are bound, by name or number
+    /// User to become once all sockets are bound and certificates are read, by name or number. To
+    /// read them anew on SIGHUP, that user must be able to
     #[arg(long, value_name = "USER")]
     pub(crate) user: Option<String>,
 
@@ -135,6 +151,9 @@ pub(crate) struct ServeArgs {
     /// Log every connection on standard error
     #[arg(long, short)]
     pub(crate) verbose: bool,
+
+    #[command(flatten)]
+    pub(crate) tls: ServeTlsArgs,
 }
 
 /// How `serve` waits for its sockets.
@@ -168,8 +187,11 @@ pub(crate) enum Origin {
 ///
 /// Each line of standard input becomes a text message, each message a line of standard output. At
 /// the end of input it closes with 1000 once everything is sent, and still prints what comes until
-/// the server has closed too. Exit status: 0 after a clean close (1000, 1001 or without a code), 1
-/// after anything else, with the reason on standard error.
+/// the server has closed too. Some servers answer nothing any more once they have seen that: with
+/// --count it closes only when so many answers have come, with --wait not at all.
+///
+/// Exit status: 0 after a clean close (1000, 1001 or without a code), 1 after anything else, with
+/// the reason on standard error.
 #[derive(Args, Debug)]
 #[command(
     verbatim_doc_comment,
@@ -180,12 +202,16 @@ Examples:
   sockeye connect 127.0.0.1:7681/increment --count 5 </dev/null
   sockeye connect unix:/run/sockeye.sock:/echo <lines.txt
   sockeye connect 127.0.0.1:7681/echo --binary <photo.jpg >copy.jpg
-  sockeye connect 127.0.0.1:7681 --subprotocol echo --header 'Cookie: id=7'"
+  sockeye connect 127.0.0.1:7681 --subprotocol echo --cookie id=7
+
+  sockeye connect wss://example.org/feed -v           show the handshake and each frame
+  sockeye connect wss://dev.test/feed --ca dev-ca.pem --resolve dev.test:443:127.0.0.1
+  sockeye connect wss://example.org/feed --cert me.pem --key me.key
+  sockeye connect wss://example.org/feed --user bob   asks for the password
+  sockeye connect wss://example.org/feed --proxy socks5h://127.0.0.1:1080
+  sockeye connect wss://example.org/feed --reconnect --wait </dev/null >>feed.log"
 )]
 pub(crate) struct ConnectArgs {
-    #[command(flatten)]
-    pub(crate) remote: RemoteArgs,
-
     /// Raw bytes both ways: input goes out as binary messages, messages are printed as they are
     #[arg(long, short)]
     pub(crate) binary: bool,
@@ -202,9 +228,13 @@ pub(crate) struct ConnectArgs {
     #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "16M")]
     pub(crate) max_message: usize,
 
-    /// Tell on standard error what else happens: open, ping, pong, close
+    /// Come back when the connection is lost or cannot be had, after 0.5 s and then up to 30 s.
+    /// Input waits meanwhile; at a terminal up to 1000 lines do. What may have got lost is told
     #[arg(long, short)]
-    pub(crate) verbose: bool,
+    pub(crate) reconnect: bool,
+
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
 }
 
 /// Measure round trips with WebSocket pings
@@ -218,12 +248,10 @@ pub(crate) struct ConnectArgs {
 Examples:
   sockeye ping ws://127.0.0.1:7681/echo        until Ctrl-C
   sockeye ping 127.0.0.1:7681/echo -c 10 -i 0.1
-  sockeye ping example.org/feed -q -c 100 -i 0.01"
+  sockeye ping wss://example.org/feed -q -c 100 -i 0.01
+  sockeye ping wss://dev.test:8443/ --insecure -c 1 -v"
 )]
 pub(crate) struct PingArgs {
-    #[command(flatten)]
-    pub(crate) remote: RemoteArgs,
-
     /// Stop after N pings
     #[arg(short, long, value_name = "N", value_parser = parse_count)]
     pub(crate) count: Option<usize>,
@@ -247,37 +275,11 @@ pub(crate) struct PingArgs {
     pub(crate) wait: Duration,
 
     /// Print nothing but the statistics
-    #[arg(short, long)]
+    #[arg(short, long, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
-}
 
-/// Whom to connect to, and what to say there.
-#[derive(Args, Debug)]
-pub(crate) struct RemoteArgs {
-    /// ws://HOST:PORT/PATH, http://HOST:PORT/PATH, HOST:PORT/PATH, or unix:SOCKET:/PATH
-    pub(crate) url: String,
-
-    /// Subprotocol to offer, the best first. May be given several times
-    #[arg(long = "subprotocol", short = 'p', value_name = "NAME")]
-    pub(crate) subprotocols: Vec<String>,
-
-    /// Header to send. May be given several times
-    #[arg(long = "header", short = 'H', value_name = "K: V", value_parser = parse_header)]
-    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
-
-    /// Origin to send, as the page of a browser does
-    #[arg(long, value_name = "ORIGIN")]
-    pub(crate) origin: Option<String>,
-
-    /// Seconds that name look-up, connecting and the handshake may take together
-    #[arg(
-        long,
-        value_name = "SECS",
-        value_parser = parse_duration,
-        default_value = "10",
-        action = ArgAction::Set
-    )]
-    pub(crate) timeout: Duration,
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
 }
 
 fn parse_count(text: &str) -> Result<usize, String> {
@@ -318,17 +320,6 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "must be at least 0.001 seconds, and not for ever".to_owned())
 }
 
-fn parse_header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
-    let (name, value) = text
-        .split_once(':')
-        .ok_or_else(|| "write it as 'Name: value'".to_owned())?;
-    let name = HeaderName::from_bytes(name.as_bytes())
-        .map_err(|_| format!("{name:?} is no name of a header"))?;
-    let value = HeaderValue::from_str(value.trim())
-        .map_err(|_| format!("the value of {name} holds a control character"))?;
-    Ok((name, value))
-}
-
 fn parse_origin(text: &str) -> Result<Origin, String> {
     match text {
         "same" => return Ok(Origin::Same),
@@ -363,6 +354,17 @@ mod tests {
     }
 
     #[test]
+    fn without_a_command_it_serves() {
+        let Command::Serve(args) = Cli::parse_from(["sockeye"]).into_command() else {
+            panic!("not serve");
+        };
+        assert_eq!(args.listen, ["127.0.0.1:7681".parse().unwrap()]);
+        assert_eq!(args.max_message, 16 << 20);
+        assert_eq!(args.origin, [Origin::Same]);
+        assert_eq!(args.dir, None);
+    }
+
+    #[test]
     fn sizes() {
         for (text, size) in [
             ("1", 1),
@@ -394,15 +396,6 @@ mod tests {
         assert_eq!(parse_duration("3"), Ok(Duration::from_secs(3)));
         for text in ["", "x", "0", "-1", "NaN", "inf", "1e300"] {
             assert!(parse_duration(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn headers() {
-        let (name, value) = parse_header("X-A: b: c ").unwrap();
-        assert_eq!((name.as_str(), value.to_str().unwrap()), ("x-a", "b: c"));
-        for text in ["X-A", "X A: b", ": b", "X-A: b\r\nX-C: d"] {
-            assert!(parse_header(text).is_err(), "{text:?}");
         }
     }
 
