@@ -3,10 +3,16 @@
 //! ```text
 //! AUTOBAHN_URL=ws://127.0.0.1:9001 autobahn_client [AGENT]
 //! ```
+//!
+//! For a `wss://` address `AUTOBAHN_CA` names a file with the certificates to trust, and
+//! `AUTOBAHN_TLS` may be `openssl`.
 
 use std::error::Error;
 
-use sockeye::{Bytes, Conn, ConnectError, Core, Engine, Limits, Protocol, ProtocolKey, Text};
+use sockeye::tls::{Backend, ClientTls, ClientTlsOptions, Roots};
+use sockeye::{
+    Bytes, Conn, ConnectError, ConnectOptions, Core, Engine, Limits, Protocol, ProtocolKey, Text,
+};
 
 /// The largest message of the suite (cases 9.1.6 and 9.2.6).
 const LARGEST_MESSAGE: usize = 16 * 1024 * 1024;
@@ -47,9 +53,14 @@ fn stay(
     engine: &mut Engine,
     echo: ProtocolKey<Echo>,
     url: &str,
+    tls: Option<&ClientTls>,
     visit: Visit,
 ) -> Result<String, Box<dyn Error>> {
-    engine.connect(echo, url, visit)?;
+    let mut options = ConnectOptions::new(url)?;
+    if let Some(tls) = tls {
+        options = options.tls(tls.clone());
+    }
+    engine.connect(echo, options, visit)?;
     while engine.core().connection_count() > 0 {
         engine.turn(None)?;
     }
@@ -65,6 +76,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     let base = base.trim_end_matches('/');
     let agent = std::env::args().nth(1).unwrap_or_else(|| "sockeye".into());
 
+    let tls = match std::env::var_os("AUTOBAHN_CA") {
+        None => None,
+        Some(file) => {
+            let mut options = ClientTlsOptions::new(Roots::none().with_pem_file(file)?);
+            if std::env::var_os("AUTOBAHN_TLS").is_some_and(|name| name == "openssl") {
+                options = options.backend(Backend::OpenSsl);
+            }
+            Some(ClientTls::new(options)?)
+        }
+    };
+    let tls = tls.as_ref();
+
     let limits = Limits {
         message_len: LARGEST_MESSAGE,
         ..Limits::default()
@@ -76,15 +99,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         &mut engine,
         echo,
         &format!("{base}/getCaseCount"),
+        tls,
         Visit::Ask,
     )?;
     let count: u32 = count.parse()?;
     for case in 1..=count {
         println!("case {case} of {count}");
         let url = format!("{base}/runCase?case={case}&agent={agent}");
-        stay(&mut engine, echo, &url, Visit::Case)?;
+        stay(&mut engine, echo, &url, tls, Visit::Case)?;
     }
     let url = format!("{base}/updateReports?agent={agent}");
-    stay(&mut engine, echo, &url, Visit::Ask)?;
+    stay(&mut engine, echo, &url, tls, Visit::Ask)?;
     Ok(())
 }
