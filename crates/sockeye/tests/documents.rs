@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-const PAGES: [&str; 7] = [
+const PAGES: [&str; 8] = [
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "README.md",
     "SECURITY.md",
+    "docs/deflate.md",
     "docs/from-libwebsockets.md",
     "docs/limits.md",
 ];
