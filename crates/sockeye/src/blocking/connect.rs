@@ -299,6 +299,10 @@ impl Trip<'_> {
             blocked: false,
         };
         // A pool for one connection costs as much as one for thousands: it must be asked for.
+        #[allow(
+            clippy::default_constructed_unit_structs,
+            reason = "it is one only without compression"
+        )]
         let request = self.options.request(Wish::default());
         let mut machine = Connect::new(request, Arc::clone(&config), &mut cx)
             .map_err(|misuse| handshake(ConnectCause::Request(misuse)))?
