@@ -74,17 +74,6 @@ test('binary messages as raw bytes', async () => {
   });
 });
 
-test('a server that compresses where it may sends us plain text', async () => {
-  await withServer({ perMessageDeflate: { threshold: 0 } }, (socket) => {
-    assert.equal(socket.extensions, '');
-    echo(socket);
-  }, async (url) => {
-    const { status, out } = await connect([url, '--count', '1'], 'x'.repeat(5000) + '\n');
-    assert.equal(status, 0);
-    assert.equal(out.toString(), 'x'.repeat(5000) + '\n');
-  });
-});
-
 test('the subprotocol is chosen by the server', async () => {
   let protocol;
   await withServer({ handleProtocols: () => 'b' }, (socket) => { protocol = socket.protocol; echo(socket); }, async (url) => {
