@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod autobahn;
+mod certificate;
 mod command;
 mod conformance;
 mod msrv;
@@ -33,6 +34,7 @@ Examples:
   cargo xtask test --keep-going         everything, whatever fails
   cargo xtask list                      the stages, and what each does
   cargo xtask autobahn server --poller poll --cases 9
+  cargo xtask autobahn client --tls openssl --cases 7.1
   cargo xtask peers -k smuggling        pytest's own arguments, on the real binary
 
 Reports, screenshots, the Python and the Node modules that tests need go to target/.";
@@ -96,7 +98,7 @@ fn run(chore: Chore) -> Result<(), Failure> {
             Ok(())
         }
         Chore::Autobahn(args) => {
-            setup::ensure(&workspace, &[Stage::Autobahn], true)?;
+            setup::ensure(&workspace, &[Stage::Autobahn, Stage::AutobahnTls], true)?;
             autobahn::run(&workspace, &args)
         }
         Chore::Peers { arguments } => {

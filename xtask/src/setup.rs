@@ -32,13 +32,13 @@ pub(crate) fn ensure(
             )));
         }
     }
-    if needs(&[Stage::Peers, Stage::Autobahn]) {
+    if needs(tool::PYTHON_USERS) {
         venv(workspace, install)?;
     }
-    if needs(&[Stage::Peers, Stage::Browser]) {
+    if needs(tool::NODE_USERS) {
         node_modules(workspace, install)?;
     }
-    if needs(&[Stage::Autobahn]) {
+    if needs(tool::AUTOBAHN_USERS) {
         autobahn(workspace, install)?;
     }
     Ok(())

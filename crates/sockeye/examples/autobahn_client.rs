@@ -3,10 +3,16 @@
 //! ```text
 //! AUTOBAHN_URL=ws://127.0.0.1:9001 autobahn_client [AGENT]
 //! ```
+//!
+//! With a `wss://` address, `AUTOBAHN_CA` names the PEM file of who vouches for the server, and
+//! `AUTOBAHN_TLS_BACKEND` the library to use: `rustls` or `openssl`.
 
 use std::error::Error;
 
-use sockeye::{Bytes, Conn, ConnectError, Core, Engine, Limits, Protocol, ProtocolKey, Text};
+use sockeye::tls::{Backend, ClientTls, ClientTlsOptions, Roots};
+use sockeye::{
+    Bytes, Conn, ConnectError, ConnectOptions, Core, Engine, Limits, Protocol, ProtocolKey, Text,
+};
 
 /// The largest message of the suite (cases 9.1.6 and 9.2.6).
 const LARGEST_MESSAGE: usize = 16 * 1024 * 1024;
@@ -46,10 +52,10 @@ impl Protocol for Echo {
 fn stay(
     engine: &mut Engine,
     echo: ProtocolKey<Echo>,
-    url: &str,
+    options: ConnectOptions,
     visit: Visit,
 ) -> Result<String, Box<dyn Error>> {
-    engine.connect(echo, url, visit)?;
+    engine.connect(echo, options, visit)?;
     while engine.core().connection_count() > 0 {
         engine.turn(None)?;
     }
@@ -58,6 +64,22 @@ fn stay(
         None => Ok(answer),
         Some(error) => Err(error.into()),
     }
+}
+
+/// What the environment says about TLS.
+fn tls() -> Result<Option<ClientTls>, Box<dyn Error>> {
+    let Some(ca) = std::env::var_os("AUTOBAHN_CA") else {
+        return Ok(None);
+    };
+    let backend = match std::env::var("AUTOBAHN_TLS_BACKEND").as_deref() {
+        Err(_) => Backend::default(),
+        Ok("rustls") => Backend::Rustls,
+        Ok("openssl") => Backend::OpenSsl,
+        Ok(other) => return Err(format!("there is no backend {other}").into()),
+    };
+    let roots = Roots::none().with_pem_file(ca)?;
+    let options = ClientTlsOptions::new(roots).backend(backend);
+    Ok(Some(ClientTls::new(options)?))
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -72,19 +94,23 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut engine = Engine::builder().limits(limits).build()?;
     let echo = engine.host(Echo::default());
 
-    let count = stay(
-        &mut engine,
-        echo,
-        &format!("{base}/getCaseCount"),
-        Visit::Ask,
-    )?;
+    let tls = tls()?;
+    let options = |query: &str| -> Result<ConnectOptions, Box<dyn Error>> {
+        let options = ConnectOptions::new(&format!("{base}/{query}"))?;
+        Ok(match &tls {
+            Some(tls) => options.tls(tls.clone()),
+            None => options,
+        })
+    };
+
+    let count = stay(&mut engine, echo, options("getCaseCount")?, Visit::Ask)?;
     let count: u32 = count.parse()?;
     for case in 1..=count {
         println!("case {case} of {count}");
-        let url = format!("{base}/runCase?case={case}&agent={agent}");
-        stay(&mut engine, echo, &url, Visit::Case)?;
+        let query = format!("runCase?case={case}&agent={agent}");
+        stay(&mut engine, echo, options(&query)?, Visit::Case)?;
     }
-    let url = format!("{base}/updateReports?agent={agent}");
-    stay(&mut engine, echo, &url, Visit::Ask)?;
+    let query = format!("updateReports?agent={agent}");
+    stay(&mut engine, echo, options(&query)?, Visit::Ask)?;
     Ok(())
 }
