@@ -8,6 +8,7 @@ mod args;
 mod connect;
 mod failure;
 mod narrator;
+mod password;
 mod ping;
 mod remote;
 mod serve;

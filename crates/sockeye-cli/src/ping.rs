@@ -35,14 +35,18 @@ pub(crate) fn run(args: PingArgs) -> Result<ExitCode, Failure> {
     let handle = engine.handle();
     let options = remote::options(&args.remote, |style, line| terminal::note(style, line))?;
     let pinger = engine.host(Pinger::new(args, options.url(), handle.clone()));
-    let id = engine.connect(pinger, options, ())?;
+    // Before anybody can know that there is something to interrupt.
     signal::watch(move |count| {
         // It fails if the engine has ended, which is what is wanted.
         let _ = match count {
-            0 => handle.call(pinger, move |pinger, core| pinger.end(core, id)),
+            0 => handle.call(pinger, move |pinger, core| pinger.end(core)),
             _ => handle.shutdown(Duration::ZERO),
         };
     })?;
+    let id = engine.connect(pinger, options, ())?;
+    if let Some(pinger) = engine.protocol(pinger) {
+        pinger.conn = Some(id);
+    }
     engine.run()?;
     match engine.protocol(pinger) {
         Some(pinger) => pinger.conclude(),
@@ -53,6 +57,7 @@ pub(crate) fn run(args: PingArgs) -> Result<ExitCode, Failure> {
 /// The one connection, and what was measured on it.
 struct Pinger {
     args: PingArgs,
+    conn: Option<ConnId>,
     url: String,
     handle: Handle,
     host: String,
@@ -66,6 +71,8 @@ struct Pinger {
     /// When the last thing happened that counts.
     ended: Option<Instant>,
     failure: Option<Failure>,
+    /// Nobody reads what is said.
+    unheard: bool,
 }
 
 /// A ping that waits for its answer.
@@ -81,6 +88,7 @@ impl Pinger {
     fn new(args: PingArgs, url: String, handle: Handle) -> Self {
         Self {
             args,
+            conn: None,
             url,
             handle,
             host: String::new(),
@@ -91,6 +99,7 @@ impl Pinger {
             round_trips: RoundTrips::default(),
             ended: None,
             failure: None,
+            unheard: false,
         }
     }
 
@@ -106,21 +115,24 @@ impl Pinger {
             return;
         }
         let now = Instant::now();
-        if !self.is_last_sent() && self.next_due <= now {
-            self.send(conn, now);
-        }
         let wait = self.args.wait;
         for ping in &mut self.outstanding {
             if !ping.late && now - ping.sent >= wait {
                 ping.late = true;
                 if !self.args.quiet {
-                    say(format_args!("no answer yet: seq={}", ping.number));
+                    let number = ping.number;
+                    self.unheard |= !say(format_args!("no answer yet: seq={number}"));
                 }
             }
         }
-        if self.is_last_sent() && self.outstanding.iter().all(|ping| ping.late) {
-            let id = conn.id();
-            return self.end(conn.core(), id);
+        // Last of all, and with an instant of its own: the time of a ping begins when it goes out, and
+        // writing lines takes time.
+        if !self.is_last_sent() && self.next_due <= now {
+            self.send(conn, Instant::now());
+        }
+        let all_told = self.is_last_sent() && self.outstanding.iter().all(|ping| ping.late);
+        if all_told || self.unheard {
+            return self.end(conn.core());
         }
         let expiry = self.outstanding.iter().find(|ping| !ping.late);
         let expiry = expiry.map(|ping| ping.sent + wait);
@@ -160,7 +172,7 @@ impl Pinger {
         let time = now - ping.sent;
         self.round_trips.add(time);
         if !self.args.quiet {
-            say(format_args!(
+            self.unheard |= !say(format_args!(
                 "{} bytes from {}: seq={} time={} ms",
                 payload.len(),
                 self.host,
@@ -171,12 +183,12 @@ impl Pinger {
     }
 
     /// All is measured: says goodbye.
-    fn end(&mut self, core: &mut Core, id: ConnId) {
-        if self.begun.is_none() {
+    fn end(&mut self, core: &mut Core) {
+        let (Some(id), Some(_)) = (self.conn, self.begun) else {
             self.failure = Some(Failure::Interrupted);
             let _ = self.handle.shutdown(Duration::ZERO);
             return;
-        }
+        };
         if self.ended.is_none() {
             self.ended = Some(Instant::now());
             core.set_timeout(id, None);
@@ -244,7 +256,7 @@ impl Protocol for Pinger {
                 Some(ip) => ip.to_string(),
                 None => peer.addr().to_string(),
             });
-        say(format_args!(
+        self.unheard = !say(format_args!(
             "PING {} ({}): {} bytes of data",
             self.url, self.host, self.args.size
         ));
@@ -277,10 +289,11 @@ impl Protocol for Pinger {
     }
 }
 
-/// A line on standard output. If nobody reads it, the exit status still tells.
-fn say(line: fmt::Arguments<'_>) {
+/// A line on standard output. Returns whether anybody can have read it.
+fn say(line: fmt::Arguments<'_>) -> bool {
     let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    let said = writeln!(out, "{line}").and_then(|()| out.flush());
+    !said.is_err_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 /// The last bytes of the number, then a pattern.

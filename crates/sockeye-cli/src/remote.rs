@@ -9,7 +9,7 @@ use sockeye::{ConnectCause, ConnectError, ConnectOptions, HandshakeError};
 use crate::args::{ClientTlsArgs, RemoteArgs, Resolve};
 use crate::failure::Failure;
 use crate::narrator::Narrator;
-use crate::terminal;
+use crate::password;
 
 /// The URL of a server, however it was written.
 pub(crate) fn url(text: &str) -> String {
@@ -69,7 +69,7 @@ pub(crate) fn options(
     if let Some(user) = &args.user {
         let password = match &user.password {
             Some(password) => password.clone(),
-            None => ask_password(&user.name, &options.url())?,
+            None => password::ask(&user.name, &options.url())?,
         };
         options = options.basic_auth(&user.name, &password)?;
     }
@@ -94,19 +94,8 @@ pub(crate) fn options(
     Ok(options)
 }
 
-/// Asks on the terminal, whatever standard input is.
-fn ask_password(user: &str, url: &str) -> Result<String, Failure> {
-    let question = terminal::harmless(&format!("Password of {user} for {url}: "));
-    rpassword::prompt_password(question).map_err(|error| {
-        Failure::Password(format!(
-            "--user {user}: there is no terminal to ask for the password ({error}); write --user \
-             NAME:PASSWORD"
-        ))
-    })
-}
-
 /// TLS as it was asked for; `None` for the engine's own way.
-fn tls(args: &ClientTlsArgs) -> Result<Option<ClientTls>, TlsError> {
+fn tls(args: &ClientTlsArgs) -> Result<Option<ClientTls>, Failure> {
     let ClientTlsArgs {
         ca,
         cert,
@@ -133,9 +122,9 @@ fn tls(args: &ClientTlsArgs) -> Result<Option<ClientTls>, TlsError> {
         options = options.identity(Identity::from_pem_files(cert, key)?);
     }
     if let Some(backend) = tls_backend {
-        options = options.backend((*backend).into());
+        options = options.backend(backend.backend()?);
     }
-    ClientTls::new(options).map(Some)
+    Ok(Some(ClientTls::new(options)?))
 }
 
 /// Why a connection did not open, with a word on what helps if an option does.

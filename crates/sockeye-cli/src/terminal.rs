@@ -7,7 +7,6 @@ use std::fmt;
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use crate::failure::Failure;
 
@@ -58,33 +57,6 @@ pub(crate) fn harmless(text: &str) -> String {
         }
     }
     out
-}
-
-/// The settings of the terminal as they were, to be restored whoever is reading from it.
-#[derive(Clone, Debug)]
-pub(crate) struct Settings(Option<Termios>);
-
-impl Settings {
-    /// Nothing to restore.
-    pub(crate) fn none() -> Self {
-        Self(None)
-    }
-
-    /// Those of standard input; none if that is no terminal.
-    pub(crate) fn save() -> Self {
-        Self(tcgetattr(rustix::stdio::stdin()).ok())
-    }
-
-    /// Puts them back, and takes away what an unfinished prompt has left.
-    pub(crate) fn restore(&self) {
-        if let Some(termios) = &self.0 {
-            let mut out = io::stdout().lock();
-            // The prompt's line, and the mode in which pasted text is marked.
-            let _ = out.write_all(b"\r\x1b[J\x1b[?2004l");
-            let _ = out.flush();
-            let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, termios);
-        }
-    }
 }
 
 #[cfg(test)]

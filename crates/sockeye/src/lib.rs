@@ -25,9 +25,11 @@
 //! - [`Handle`]: reaching the loop from other threads.
 //! - [`poll`], [`EngineBuilder::registrar`], [`Engine::service`]: living in somebody else's loop.
 //! - [`Limits`]: every bound on what a peer can make the engine spend, with its default.
+//! - [`blocking`]: calls that wait, without an engine, for programs with a thread to spare.
 //! - [`sim`]: tests of a program's own protocols, over a simulated network, in virtual time.
 //! - [`proto`]: the protocol machines without any I/O.
 
+pub mod blocking;
 mod client;
 mod clock;
 mod conn;

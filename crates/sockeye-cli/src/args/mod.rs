@@ -25,7 +25,6 @@ pub(crate) use self::tls::{ClientCert, ClientTlsArgs, ServeTlsArgs};
     name = "sockeye",
     version,
     styles = STYLES,
-    args_conflicts_with_subcommands = true,
     after_help = "\
 Examples:
   sockeye                                     the demo page on http://127.0.0.1:7681/
@@ -45,12 +44,15 @@ pub(crate) struct Cli {
 impl Cli {
     /// What to do; ends the process if the command line makes no sense.
     pub(crate) fn parse_command() -> Command {
-        Self::parse().command.unwrap_or_else(|| {
-            // So that the defaults of `serve` are written down once.
-            Self::parse_from(["sockeye", "serve"])
-                .command
-                .unwrap_or(Command::Serve(ServeArgs::default()))
-        })
+        Self::parse().into_command()
+    }
+
+    fn into_command(self) -> Command {
+        // So that the defaults of `serve` are written down once.
+        let serve = || Self::parse_from(["sockeye", "serve"]).command;
+        self.command
+            .or_else(serve)
+            .unwrap_or(Command::Serve(ServeArgs::default()))
     }
 }
 
@@ -185,8 +187,11 @@ pub(crate) enum Origin {
 ///
 /// Each line of standard input becomes a text message, each message a line of standard output. At
 /// the end of input it closes with 1000 once everything is sent, and still prints what comes until
-/// the server has closed too. Exit status: 0 after a clean close (1000, 1001 or without a code), 1
-/// after anything else, with the reason on standard error.
+/// the server has closed too. Some servers answer nothing any more once they have seen that: with
+/// --count it closes only when so many answers have come, with --wait not at all.
+///
+/// Exit status: 0 after a clean close (1000, 1001 or without a code), 1 after anything else, with
+/// the reason on standard error.
 #[derive(Args, Debug)]
 #[command(
     verbatim_doc_comment,
@@ -207,9 +212,6 @@ Examples:
   sockeye connect wss://example.org/feed --reconnect --wait </dev/null >>feed.log"
 )]
 pub(crate) struct ConnectArgs {
-    #[command(flatten)]
-    pub(crate) remote: RemoteArgs,
-
     /// Raw bytes both ways: input goes out as binary messages, messages are printed as they are
     #[arg(long, short)]
     pub(crate) binary: bool,
@@ -230,6 +232,9 @@ pub(crate) struct ConnectArgs {
     /// Input waits meanwhile; at a terminal up to 1000 lines do. What may have got lost is told
     #[arg(long, short)]
     pub(crate) reconnect: bool,
+
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
 }
 
 /// Measure round trips with WebSocket pings
@@ -247,9 +252,6 @@ Examples:
   sockeye ping wss://dev.test:8443/ --insecure -c 1 -v"
 )]
 pub(crate) struct PingArgs {
-    #[command(flatten)]
-    pub(crate) remote: RemoteArgs,
-
     /// Stop after N pings
     #[arg(short, long, value_name = "N", value_parser = parse_count)]
     pub(crate) count: Option<usize>,
@@ -275,6 +277,9 @@ pub(crate) struct PingArgs {
     /// Print nothing but the statistics
     #[arg(short, long, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
+
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
 }
 
 fn parse_count(text: &str) -> Result<usize, String> {
@@ -346,6 +351,17 @@ mod tests {
     #[test]
     fn the_command_line_holds_together() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn without_a_command_it_serves() {
+        let Command::Serve(args) = Cli::parse_from(["sockeye"]).into_command() else {
+            panic!("not serve");
+        };
+        assert_eq!(args.listen, ["127.0.0.1:7681".parse().unwrap()]);
+        assert_eq!(args.max_message, 16 << 20);
+        assert_eq!(args.origin, [Origin::Same]);
+        assert_eq!(args.dir, None);
     }
 
     #[test]

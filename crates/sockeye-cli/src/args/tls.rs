@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use sockeye::tls::Backend;
 
+use crate::failure::Failure;
+
 /// The certificates of `serve`.
 #[derive(Args, Debug, Default)]
 #[command(next_help_heading = "TLS")]
@@ -50,11 +52,18 @@ pub(crate) enum TlsBackend {
     Openssl,
 }
 
-impl From<TlsBackend> for Backend {
-    fn from(backend: TlsBackend) -> Self {
-        match backend {
-            TlsBackend::Rustls => Self::Rustls,
-            TlsBackend::Openssl => Self::OpenSsl,
+impl TlsBackend {
+    /// The engine's name for it, if it is built in.
+    pub(crate) fn backend(self) -> Result<Backend, Failure> {
+        match self {
+            Self::Rustls if cfg!(feature = "tls") => Ok(Backend::Rustls),
+            Self::Openssl if cfg!(feature = "openssl") => Ok(Backend::OpenSsl),
+            Self::Rustls => Err(Failure::Options(
+                "--tls-backend rustls: this command was built without the feature `tls`",
+            )),
+            Self::Openssl => Err(Failure::Options(
+                "--tls-backend openssl: this command was built without the feature `openssl`",
+            )),
         }
     }
 }

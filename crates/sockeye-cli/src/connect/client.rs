@@ -10,9 +10,9 @@
 use std::fmt;
 use std::io;
 use std::mem;
-use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
+use futures_channel::mpsc::Receiver;
 use sockeye::{
     Attempt, Bytes, CloseCode, CloseInfo, Conn, ConnId, ConnectError, Core, Handle, Limits,
     Message, Protocol, Sent, Text, UplinkId, UplinkQueue,
@@ -88,8 +88,8 @@ enum Stage {
     Closed,
 }
 
-/// Begins to read the input.
-pub(super) type StartInput = dyn FnOnce() -> Result<Receiver<Input>, Failure>;
+/// Begins with input and output.
+pub(super) type Start = dyn FnOnce() -> Result<Receiver<Input>, Failure>;
 
 /// The one connection, its input and its output.
 pub(super) struct Client {
@@ -111,7 +111,7 @@ pub(super) struct Client {
     /// The input has ended while the connection was away.
     input_ended: bool,
     handle: Handle,
-    start_input: Option<Box<StartInput>>,
+    start: Option<Box<Start>>,
     input: Option<Receiver<Input>>,
     cutter: Cutter,
     output: Output,
@@ -144,7 +144,7 @@ impl Client {
             waiting: 0,
             input_ended: false,
             handle,
-            start_input: None,
+            start: None,
             input: None,
             cutter: Cutter::new(args.binary),
             output,
@@ -157,9 +157,9 @@ impl Client {
         }
     }
 
-    /// How to begin with the input, once the connection is open.
-    pub(super) fn set_input(&mut self, start: Box<StartInput>) {
-        self.start_input = Some(start);
+    /// How to begin with input and output, once the connection is open.
+    pub(super) fn set_start(&mut self, start: Box<Start>) {
+        self.start = Some(start);
     }
 
     /// Which connection it is, before that is open.
@@ -237,7 +237,7 @@ impl Client {
                 }
                 (Ok(Some(piece)), None) => self.keep(core, piece),
                 (Ok(None), _) => {
-                    let Some(input) = self.input.as_ref().and_then(|it| it.try_recv().ok()) else {
+                    let Some(input) = self.input.as_mut().and_then(|it| it.try_recv().ok()) else {
                         return;
                     };
                     self.take(core, input);
@@ -433,6 +433,7 @@ impl Protocol for Client {
     fn on_open(&mut self, conn: &mut Conn<'_>, (): &mut ()) {
         self.stage = Stage::Open;
         self.conn = Some(conn.id());
+        self.output.begin();
         let subprotocol = conn.subprotocol().map(|name| format!(", {name}"));
         let note = format!(
             "connected to {}{}",
@@ -451,7 +452,7 @@ impl Protocol for Client {
         }
         // What waited goes out first.
         conn.request_writable();
-        match self.start_input.take().map(|start| start()) {
+        match self.start.take().map(|start| start()) {
             Some(Ok(input)) => self.input = Some(input),
             Some(Err(failure)) => {
                 self.decide(Err(failure));

@@ -1,115 +1,84 @@
-//! Standard input on a thread of its own: raw chunks, or the lines of an editor with a prompt.
+//! What comes in for the loop: a short queue, and the thread that fills it from standard input.
 //!
-//! A few chunks wait at most: the thread reads on only as they are taken.
+//! A few pieces wait at most: whoever fills the queue goes on only as they are taken.
 
+use std::future::poll_fn;
 use std::io::{self, Read};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::task::{Context, Poll};
 use std::thread;
 
-use rustyline::error::ReadlineError;
-use rustyline::{Config, DefaultEditor};
+use futures_channel::mpsc::{self, Receiver, Sender};
 
-use super::output::Sink;
 use crate::failure::Failure;
 
 /// Bytes read at once.
 const CHUNK_LEN: usize = 64 * 1024;
-/// Chunks that may wait.
-const CHUNK_COUNT: usize = 4;
-const PROMPT: &str = "> ";
+/// Pieces that may wait.
+const QUEUE_LEN: usize = 4;
 
-/// What came from the input.
+/// What came.
 #[derive(Debug)]
 pub(super) enum Input {
     Chunk(Vec<u8>),
     /// Nothing follows.
     End,
-    /// Ctrl-C, which the editor reads as a key.
+    /// Ctrl-C, read as a key.
     Interrupt,
     Failed(io::Error),
 }
 
-/// Where input comes from.
-pub(super) enum Source {
-    Stdin,
-    Editor(Box<DefaultEditor>),
+/// The end of the queue that is filled.
+pub(super) struct Feed {
+    sender: Sender<Input>,
+    notify: Box<dyn Fn() + Send>,
 }
 
-impl Source {
-    /// An editor and the way to print above its prompt; `None` if the terminal cannot.
-    pub(super) fn editor() -> Option<(Self, Sink)> {
-        let config = Config::builder().auto_add_history(true).build();
-        let mut editor = DefaultEditor::with_config(config).ok()?;
-        let printer = editor.create_external_printer().ok()?;
-        let sink = Sink::Prompt(Box::new(printer));
-        Some((Self::Editor(Box::new(editor)), sink))
+/// A queue; `notify` is called on the filling thread when something can be taken.
+pub(super) fn queue(notify: impl Fn() + Send + 'static) -> (Feed, Receiver<Input>) {
+    let (sender, receiver) = mpsc::channel(QUEUE_LEN);
+    let feed = Feed {
+        sender,
+        notify: Box::new(notify),
+    };
+    (feed, receiver)
+}
+
+impl Feed {
+    /// Whether there is room; `false` if nobody takes anything any more.
+    pub(super) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        self.sender.poll_ready(cx).map(|ready| ready.is_ok())
     }
 
-    /// Begins to read; `notify` is called on the reading thread when something can be taken.
-    pub(super) fn start(
-        self,
-        notify: impl Fn() + Send + 'static,
-    ) -> Result<Receiver<Input>, Failure> {
-        let (sender, receiver) = sync_channel(CHUNK_COUNT);
-        let feed = Feed { sender, notify };
-        thread::Builder::new()
-            .name("input".to_owned())
-            .spawn(move || match self {
-                Self::Stdin => read_chunks(&feed),
-                Self::Editor(editor) => read_lines(*editor, &feed),
-            })
-            .map_err(|error| Failure::io("start a thread", error))?;
-        Ok(receiver)
-    }
-}
-
-struct Feed<F> {
-    sender: SyncSender<Input>,
-    notify: F,
-}
-
-impl<F: Fn()> Feed<F> {
-    /// Passes something on; waits for room. Returns whether anybody takes it.
-    fn push(&self, input: Input) -> bool {
-        let taken = self.sender.send(input).is_ok();
+    /// Puts something into a queue that has room. Returns whether anybody takes it.
+    pub(super) fn put(&mut self, input: Input) -> bool {
+        let taken = self.sender.start_send(input).is_ok();
         (self.notify)();
         taken
     }
-}
 
-fn read_chunks(feed: &Feed<impl Fn()>) {
-    let mut stdin = io::stdin().lock();
-    let mut buffer = vec![0; CHUNK_LEN];
-    loop {
-        let input = match stdin.read(&mut buffer) {
-            Ok(0) => Input::End,
-            Ok(len) => Input::Chunk(buffer[..len].to_vec()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => Input::Failed(error),
-        };
-        let more = matches!(input, Input::Chunk(_));
-        if !feed.push(input) || !more {
-            return;
+    /// Reads standard input to its end, on a thread of its own.
+    pub(super) fn start(self) -> Result<(), Failure> {
+        thread::Builder::new()
+            .name("input".to_owned())
+            .spawn(move || self.read_all())
+            .map_err(|error| Failure::io("start a thread", error))?;
+        Ok(())
+    }
+
+    fn read_all(mut self) {
+        let mut stdin = io::stdin().lock();
+        let mut buffer = vec![0; CHUNK_LEN];
+        while futures_executor::block_on(poll_fn(|cx| self.poll_ready(cx))) {
+            let input = match stdin.read(&mut buffer) {
+                Ok(0) => Input::End,
+                Ok(len) => Input::Chunk(buffer[..len].to_vec()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => Input::Failed(error),
+            };
+            let more = matches!(input, Input::Chunk(_));
+            if !self.put(input) || !more {
+                return;
+            }
         }
     }
-}
-
-fn read_lines(mut editor: DefaultEditor, feed: &Feed<impl Fn()>) {
-    let last = loop {
-        match editor.readline(PROMPT) {
-            Ok(mut line) => {
-                line.push('\n');
-                if !feed.push(Input::Chunk(line.into_bytes())) {
-                    return;
-                }
-            }
-            Err(ReadlineError::Eof) => break Input::End,
-            Err(ReadlineError::Interrupted) => break Input::Interrupt,
-            Err(ReadlineError::Io(error)) => break Input::Failed(error),
-            Err(error) => break Input::Failed(io::Error::other(error)),
-        }
-    };
-    // What comes from now on is printed without a prompt.
-    drop(editor);
-    feed.push(last);
 }

@@ -1,29 +1,24 @@
-//! Standard output on a thread of its own, so that a reader that pauses does not stop the loop.
+//! What waits to be shown: one buffer between the loop and the thread that writes.
 //!
-//! What is to be written gathers in one buffer while the one before it is being written. Above
-//! [`FULL`] the sender is told to stop; when all is written, a callback says to go on. So what
-//! waits is bounded by that mark and one message.
+//! While a [`Writer`] writes one batch, the next one gathers. Above [`FULL`] the sender is told to
+//! stop; when all is written, [`Report::Drained`] says to go on. So what waits is bounded by twice
+//! that mark and a message. A reader of ours that pauses does not stop the loop.
 
+use std::fmt;
 use std::io::{self, Write};
 use std::mem;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::task::{Context, Poll};
+use std::thread;
 
-use rustyline::ExternalPrinter;
+use futures_util::task::AtomicWaker;
 
 use crate::failure::Failure;
 
 /// Bytes that may wait before the sender is told to stop.
 const FULL: usize = 1024 * 1024;
 
-/// Where output goes.
-pub(super) enum Sink {
-    Stdout,
-    /// Above the prompt of an editor. What goes there is UTF-8.
-    Prompt(Box<dyn ExternalPrinter + Send>),
-}
-
-/// What the sender is told, from the output's thread.
+/// What the sender is told, on the writing thread.
 #[derive(Debug)]
 pub(super) enum Report {
     /// All that waited is written: go on.
@@ -32,23 +27,24 @@ pub(super) enum Report {
     Broken(io::Error),
 }
 
-/// The way to the output.
+/// The sender's end.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Output {
     shared: Arc<Shared>,
 }
 
-/// The thread that writes.
-#[derive(Debug)]
+/// The writing thread's end; there is one.
 pub(super) struct Writer {
     shared: Arc<Shared>,
-    thread: JoinHandle<()>,
+    report: Box<dyn Fn(Report) + Send>,
 }
 
 #[derive(Debug, Default)]
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
+    /// Who waits in [`Writer::poll_take`].
+    task: AtomicWaker,
 }
 
 #[derive(Debug, Default)]
@@ -56,28 +52,33 @@ struct State {
     waiting: Vec<u8>,
     /// The sender was told to stop.
     stopped: bool,
-    broken: bool,
+    /// The writer is about to write.
+    begun: bool,
+    /// Nothing more will be pushed.
     finished: bool,
+    /// There is a writer.
+    written: bool,
+    broken: bool,
 }
 
 impl Output {
-    pub(super) fn new() -> Self {
-        Self::default()
+    /// The other end; `report` is called on the thread that writes.
+    pub(super) fn writer(&self, report: impl Fn(Report) + Send + 'static) -> Writer {
+        self.shared.lock().written = true;
+        Writer {
+            shared: Arc::clone(&self.shared),
+            report: Box::new(report),
+        }
     }
 
-    /// Begins to write; `report` is called on the writing thread.
-    pub(super) fn start(
-        &self,
-        sink: Sink,
-        report: impl Fn(Report) + Send + 'static,
-    ) -> Result<Writer, Failure> {
-        let shared = Arc::clone(&self.shared);
-        let thread = thread::Builder::new()
-            .name("output".to_owned())
-            .spawn(move || shared.run(sink, report))
-            .map_err(|error| Failure::io("start a thread", error))?;
-        let shared = Arc::clone(&self.shared);
-        Ok(Writer { shared, thread })
+    /// What is pushed is written from now on.
+    pub(super) fn begin(&self) {
+        self.shared.lock().begun = true;
+    }
+
+    /// Whether what is pushed is written soon.
+    pub(super) fn has_begun(&self) -> bool {
+        self.shared.lock().begun
     }
 
     /// Appends something. Returns whether the sender may go on; otherwise [`Report::Drained`]
@@ -89,23 +90,110 @@ impl Output {
         }
         append(&mut state.waiting);
         state.stopped |= state.waiting.len() > FULL;
-        self.shared.changed.notify_one();
-        !state.stopped
+        let go_on = !state.stopped;
+        drop(state);
+        self.shared.wake();
+        go_on
     }
 
     /// Whether the sender has been told to stop, and not yet to go on.
     pub(super) fn is_stopped(&self) -> bool {
         self.shared.lock().stopped
     }
+
+    /// Nothing follows: waits until all is written, if there is a writer.
+    pub(super) fn finish(&self) {
+        let mut state = self.shared.lock();
+        state.finished = true;
+        drop(state);
+        self.shared.wake();
+        state = self.shared.lock();
+        while state.written {
+            state = self.shared.wait(state);
+        }
+    }
 }
 
 impl Writer {
-    /// Waits until all is written.
-    pub(super) fn finish(self) {
-        self.shared.lock().finished = true;
-        self.shared.changed.notify_one();
-        // It does not panic, and if it did there would be nothing left to write.
-        drop(self.thread.join());
+    /// Waits for the next batch; `false` when there is none any more.
+    pub(super) fn take(&self, batch: &mut Vec<u8>) -> bool {
+        let mut state = self.shared.lock();
+        loop {
+            if let Some(taken) = self.try_take(&mut state, batch) {
+                return taken;
+            }
+            if mem::take(&mut state.stopped) {
+                drop(state);
+                (self.report)(Report::Drained);
+                state = self.shared.lock();
+            } else {
+                state = self.shared.wait(state);
+            }
+        }
+    }
+
+    /// As [`take`](Self::take), for who waits for something else too.
+    pub(super) fn poll_take(&self, cx: &Context<'_>, batch: &mut Vec<u8>) -> Poll<bool> {
+        self.shared.task.register(cx.waker());
+        let mut state = self.shared.lock();
+        let taken = self.try_take(&mut state, batch);
+        if taken.is_none() && mem::take(&mut state.stopped) {
+            drop(state);
+            (self.report)(Report::Drained);
+        }
+        taken.map_or(Poll::Pending, Poll::Ready)
+    }
+
+    fn try_take(&self, state: &mut State, batch: &mut Vec<u8>) -> Option<bool> {
+        batch.clear();
+        if !state.waiting.is_empty() {
+            mem::swap(batch, &mut state.waiting);
+            return Some(true);
+        }
+        state.finished.then_some(false)
+    }
+
+    /// Writing failed: what waits is dropped, and so is all that follows.
+    pub(super) fn give_up(self, error: io::Error) {
+        let mut state = self.shared.lock();
+        state.broken = true;
+        state.stopped = false;
+        state.waiting = Vec::new();
+        drop(state);
+        (self.report)(Report::Broken(error));
+    }
+
+    /// Writes to standard output, on a thread of its own.
+    pub(super) fn start(self) -> Result<(), Failure> {
+        thread::Builder::new()
+            .name("output".to_owned())
+            .spawn(move || self.write_all())
+            .map_err(|error| Failure::io("start a thread", error))?;
+        Ok(())
+    }
+
+    /// Writes to standard output, to the end.
+    pub(super) fn write_all(self) {
+        let mut out = io::stdout();
+        let mut batch = Vec::new();
+        while self.take(&mut batch) {
+            if let Err(error) = out.write_all(&batch).and_then(|()| out.flush()) {
+                return self.give_up(error);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer").finish_non_exhaustive()
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.shared.lock().written = false;
+        self.shared.wake();
     }
 }
 
@@ -115,67 +203,15 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn run(&self, mut sink: Sink, report: impl Fn(Report)) {
-        let mut batch = Vec::new();
-        loop {
-            let mut state = self.lock();
-            while state.waiting.is_empty() && !state.finished {
-                if mem::take(&mut state.stopped) {
-                    drop(state);
-                    report(Report::Drained);
-                    state = self.lock();
-                } else {
-                    state = self
-                        .changed
-                        .wait(state)
-                        .unwrap_or_else(PoisonError::into_inner);
-                }
-            }
-            if state.waiting.is_empty() {
-                break;
-            }
-            batch.clear();
-            mem::swap(&mut batch, &mut state.waiting);
-            drop(state);
-            if let Err(error) = sink.write(&batch) {
-                let mut state = self.lock();
-                state.broken = true;
-                state.stopped = false;
-                state.waiting.clear();
-                drop(state);
-                return report(Report::Broken(error));
-            }
-        }
-        sink.settle();
-    }
-}
-
-impl Sink {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match self {
-            Self::Stdout => {
-                let mut out = io::stdout().lock();
-                out.write_all(bytes)?;
-                out.flush()
-            }
-            Self::Prompt(printer) => {
-                let text = String::from_utf8_lossy(bytes).into_owned();
-                printer.print(text).map_err(io::Error::other)
-            }
-        }
+    fn wait<'s>(&self, state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
+        self.changed
+            .wait(state)
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until what was written is seen.
-    fn settle(&mut self) {
-        let Self::Prompt(printer) = self else { return };
-        // The editor prints on its own thread, and takes the next text only when it has printed
-        // the one before it, of which one fits into its queue. So when the second of two is taken
-        // in, everything before them is on the screen. They go up a line and down again.
-        for _ in 0..2 {
-            if printer.print("\x1b[A\n".to_owned()).is_err() {
-                break;
-            }
-        }
+    fn wake(&self) {
+        self.changed.notify_all();
+        self.task.wake();
     }
 }
 
@@ -185,96 +221,76 @@ mod tests {
 
     use super::*;
 
-    #[derive(Debug)]
-    struct Stuck {
-        go: mpsc::Receiver<()>,
-        seen: Arc<Mutex<String>>,
-    }
-
-    impl ExternalPrinter for Stuck {
-        fn print(&mut self, text: String) -> rustyline::Result<()> {
-            match self.go.recv() {
-                Ok(()) => {
-                    self.seen.lock().unwrap().push_str(&text);
-                    Ok(())
-                }
-                Err(_) => Err(io::Error::from(io::ErrorKind::BrokenPipe).into()),
-            }
-        }
-    }
-
-    struct Rig {
-        output: Output,
-        writer: Writer,
-        go: mpsc::Sender<()>,
-        seen: Arc<Mutex<String>>,
-        reports: mpsc::Receiver<Report>,
-    }
-
-    fn start() -> Rig {
-        let (go, wait) = mpsc::channel();
-        let seen = Arc::new(Mutex::new(String::new()));
-        let stuck = Stuck {
-            go: wait,
-            seen: Arc::clone(&seen),
-        };
+    fn start() -> (Output, Writer, mpsc::Receiver<Report>) {
         let (report, reports) = mpsc::channel();
-        let output = Output::new();
-        let sink = Sink::Prompt(Box::new(stuck));
-        let writer = output
-            .start(sink, move |it| report.send(it).unwrap())
-            .unwrap();
-        Rig {
-            output,
-            writer,
-            go,
-            seen,
-            reports,
-        }
+        let output = Output::default();
+        let writer = output.writer(move |it| drop(report.send(it)));
+        (output, writer, reports)
     }
 
     #[test]
     fn a_sender_is_stopped_and_told_to_go_on() {
-        let Rig {
-            output,
-            writer,
-            go,
-            seen,
-            reports,
-        } = start();
+        let (output, writer, reports) = start();
         let line = vec![b'a'; FULL / 4];
-        let mut pushed = 0;
-        while output.push(|out| out.extend_from_slice(&line)) {
-            pushed += 1;
-            // One batch may be on its way while another one gathers.
-            assert!(pushed < 10);
+        let push = || output.push(|out| out.extend_from_slice(&line));
+        for _ in 0..4 {
+            assert!(push());
         }
+        assert!(!push());
         assert!(output.is_stopped());
-        for _ in 0..10 {
-            go.send(()).unwrap();
-        }
+        let taker = thread::spawn(move || {
+            let mut batch = Vec::new();
+            let mut len = 0;
+            while writer.take(&mut batch) {
+                len += batch.len();
+            }
+            len
+        });
         assert!(matches!(reports.recv().unwrap(), Report::Drained));
         assert!(!output.is_stopped());
-        writer.finish();
-        let expected = line.len() * (pushed + 1);
-        assert_eq!(seen.lock().unwrap().matches('a').count(), expected);
+        assert!(push());
+        output.finish();
+        assert_eq!(taker.join().unwrap(), 6 * line.len());
+    }
+
+    #[test]
+    fn whoever_polls_is_woken() {
+        let (output, writer, reports) = start();
+        output.push(|out| out.resize(FULL + 1, b'a'));
+        let taker = thread::spawn(move || {
+            let mut batch = Vec::new();
+            let mut len = 0;
+            let mut take = || {
+                let poll = |cx: &mut Context<'_>| writer.poll_take(cx, &mut batch);
+                let taken = futures_executor::block_on(std::future::poll_fn(poll));
+                taken.then_some(batch.len())
+            };
+            while let Some(taken) = take() {
+                len += taken;
+            }
+            len
+        });
+        assert!(matches!(reports.recv().unwrap(), Report::Drained));
+        output.push(|out| out.push(b'b'));
+        output.finish();
+        assert_eq!(taker.join().unwrap(), FULL + 2);
     }
 
     #[test]
     fn a_broken_output_takes_everything_and_keeps_nothing() {
-        let Rig {
-            output,
-            writer,
-            go,
-            reports,
-            ..
-        } = start();
-        drop(go);
+        let (output, writer, reports) = start();
         output.push(|out| out.push(b'a'));
+        writer.give_up(io::ErrorKind::BrokenPipe.into());
         assert!(matches!(reports.recv().unwrap(), Report::Broken(_)));
         for _ in 0..4 {
             assert!(output.push(|out| out.extend_from_slice(&[b'a'; FULL])));
         }
-        writer.finish();
+        assert!(output.shared.lock().waiting.is_empty());
+        output.finish();
+    }
+
+    #[test]
+    fn without_a_writer_there_is_nothing_to_wait_for() {
+        Output::default().finish();
     }
 }

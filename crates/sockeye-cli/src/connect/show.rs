@@ -79,10 +79,10 @@ impl Show {
         self.print(output, style, format_args!("* {note}"));
     }
 
-    /// A line for people: above the prompt, or on standard error.
+    /// A line for people: above the prompt once there is one, or on standard error.
     pub(super) fn print(self, output: &Output, style: Style, text: impl fmt::Display) {
         match self.look {
-            Look::Prompt { colours } => {
+            Look::Prompt { colours } if output.has_begun() => {
                 output.push(|out| line(colours, style, format_args!("{text}"), out));
             }
             _ => terminal::note(style, text),

@@ -64,7 +64,7 @@ fn read(args: &ServeTlsArgs) -> Result<Option<ServerTlsOptions>, Failure> {
         });
     }
     if let Some(backend) = args.tls_backend {
-        options = options.backend(backend.into());
+        options = options.backend(backend.backend()?);
     }
     Ok(Some(options))
 }

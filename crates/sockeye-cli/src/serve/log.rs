@@ -1,5 +1,5 @@
-//! What `serve` tells on standard error, and the decorator that makes any protocol tell of its
-//! connections.
+//! What `serve` tells on standard error, and the decorator that makes an endpoint tell of its
+//! connections. It passes on what the endpoints here listen to.
 
 use std::fmt;
 

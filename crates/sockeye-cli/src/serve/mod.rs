@@ -99,7 +99,7 @@ fn watch_signals(handle: Handle, log: Log) -> Result<(), Failure> {
 
 fn farewell(report: ShutdownReport, log: Log) {
     if report.cut > 0 {
-        log.say(format_args!("{} connections cut", report.cut));
+        log.say(format_args!("connections cut: {}", report.cut));
     }
 }
 

@@ -30,6 +30,11 @@ impl Socket {
         Self { descriptor }
     }
 
+    /// The descriptor, still in non-blocking mode.
+    pub(crate) fn into_fd(self) -> OwnedFd {
+        self.descriptor
+    }
+
     /// Begins to connect. The socket becomes writable when it is decided:
     /// [`finish_connect`](Self::finish_connect) says how.
     pub(crate) fn connect_tcp(address: SocketAddr) -> io::Result<Self> {

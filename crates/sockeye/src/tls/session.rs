@@ -29,7 +29,7 @@ pub(crate) trait Session: fmt::Debug + Send {
     /// Writes records that wait.
     fn flush(&mut self, stream: &mut dyn Stream) -> io::Result<()>;
 
-    /// Announces the end of what is written.
+    /// Announces the end of what is written, if the handshake is over.
     fn shutdown_write(&mut self, stream: &mut dyn Stream) -> io::Result<()>;
 
     /// Whether records wait for the stream.

@@ -6,7 +6,7 @@
     reason = "the lint spares test functions, but not what they call"
 )]
 
-#[allow(unreachable_pub, reason = "shared with the unit tests")]
+#[allow(dead_code, reason = "shared with the unit tests, which use all of it")]
 mod certificate;
 mod client_certificate;
 mod crowd;
@@ -15,6 +15,7 @@ mod hardship;
 mod idle;
 mod reload;
 mod rig;
+mod simulated;
 mod talk;
 
 use sockeye::tls::Backend;

@@ -210,7 +210,9 @@ impl Session for RustlsSession {
     }
 
     fn shutdown_write(&mut self, stream: &mut dyn Stream) -> io::Result<()> {
-        self.connection.send_close_notify();
+        if !self.connection.is_handshaking() {
+            self.connection.send_close_notify();
+        }
         self.flush(stream)
     }
 

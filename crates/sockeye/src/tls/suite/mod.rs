@@ -1,12 +1,11 @@
 //! One suite for all backends: two sessions over a wire in memory that passes bytes on in pieces of
 //! any size, each backend as client against each as server.
 
-#[allow(
-    dead_code,
-    unreachable_pub,
+#![allow(
     clippy::unwrap_used,
-    reason = "shared with the tests of the whole engine, which use more of it"
+    reason = "the lint spares test functions, but not what they call"
 )]
+
 #[path = "../../../tests/tls/certificate.rs"]
 mod certificate;
 mod wire;

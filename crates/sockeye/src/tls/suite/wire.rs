@@ -41,12 +41,12 @@ impl End {
     }
 
     /// Ends the outgoing stream without a word.
-    pub(super) fn hang_up(&mut self) {
+    pub(super) fn hang_up(&self) {
         self.outgoing.lock().unwrap().ended = true;
     }
 
     /// Puts bytes on the wire that no session made.
-    pub(super) fn write_raw(&mut self, bytes: &[u8]) {
+    pub(super) fn write_raw(&self, bytes: &[u8]) {
         self.outgoing.lock().unwrap().bytes.extend(bytes);
     }
 }
@@ -69,7 +69,7 @@ impl Write for End {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut outgoing = self.outgoing.lock().unwrap();
         outgoing.calls += 1;
-        if self.step < usize::MAX && outgoing.calls % 3 == 0 {
+        if self.step < usize::MAX && outgoing.calls.is_multiple_of(3) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let room = CAPACITY.saturating_sub(outgoing.bytes.len());
