@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod autobahn;
+mod bench;
 mod certificate;
 mod command;
 mod conformance;
@@ -36,6 +37,7 @@ Examples:
   cargo xtask autobahn server --poller poll --cases 9
   cargo xtask autobahn client --tls openssl --cases 7.1
   cargo xtask peers -k smuggling        pytest's own arguments, on the real binary
+  cargo xtask bench --quick             all peers, a few short rounds
 
 Reports, screenshots, the Python and the Node modules that tests need go to target/.";
 
@@ -72,6 +74,12 @@ enum Chore {
     },
     /// Run the demo page in headless Chromium and take screenshots
     Browser,
+    /// Compare with peers: server CPU per message, memory per connection; see `bench/README.md`
+    Bench {
+        /// Arguments for the runner, such as --quick, --cells tls,idle, --peers ws or --list
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -109,5 +117,6 @@ fn run(chore: Chore) -> Result<(), Failure> {
             setup::ensure(&workspace, &[Stage::Browser], true)?;
             conformance::browser(&workspace)
         }
+        Chore::Bench { arguments } => bench::run(&workspace, &arguments),
     }
 }

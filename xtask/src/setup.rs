@@ -9,7 +9,7 @@ use std::path::Path;
 
 use crate::command::{self, Failure};
 use crate::stage::Stage;
-use crate::tool::{self, TOOLS, Tool};
+use crate::tool::{self, BENCH_TOOLS, TOOLS, Tool};
 use crate::workspace::Workspace;
 
 /// Whatever `stages` need is there afterwards. With `install` off nothing is changed.
@@ -21,17 +21,7 @@ pub(crate) fn ensure(
     let told = stages.contains(&Stage::Setup);
     let needs = |users: &[Stage]| users.iter().any(|user| stages.contains(user));
     let tools: Vec<&Tool> = TOOLS.iter().filter(|tool| needs(tool.stages)).collect();
-    let missing = missing(&tools, told);
-    if !missing.is_empty() {
-        packages(workspace, &missing, install)?;
-        let still = self::missing(&tools, false);
-        if let Some((tool, why)) = still.first() {
-            return Err(Failure::new(format!(
-                "{} after the installation: {why}",
-                tool.name
-            )));
-        }
-    }
+    tools_are_there(workspace, &tools, told, install)?;
     if needs(tool::PYTHON_USERS) {
         venv(workspace, install)?;
     }
@@ -42,6 +32,33 @@ pub(crate) fn ensure(
         autobahn(workspace, install)?;
     }
     Ok(())
+}
+
+/// Whatever `cargo xtask bench` needs is there afterwards.
+pub(crate) fn bench(workspace: &Workspace) -> Result<(), Failure> {
+    let tools: Vec<&Tool> = BENCH_TOOLS.iter().collect();
+    tools_are_there(workspace, &tools, false, true)?;
+    node_modules(workspace, true)
+}
+
+fn tools_are_there(
+    workspace: &Workspace,
+    tools: &[&Tool],
+    told: bool,
+    install: bool,
+) -> Result<(), Failure> {
+    let missing = missing(tools, told);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    packages(workspace, &missing, install)?;
+    match self::missing(tools, false).first() {
+        None => Ok(()),
+        Some((tool, why)) => Err(Failure::new(format!(
+            "{} after the installation: {why}",
+            tool.name
+        ))),
+    }
 }
 
 fn missing<'t>(tools: &[&'t Tool], told: bool) -> Vec<(&'t Tool, String)> {

@@ -162,6 +162,40 @@ pub(crate) const TOOLS: &[Tool] = &[
     },
 ];
 
+/// What `cargo xtask bench` needs, beside cargo: no stage of the tests calls these.
+pub(crate) const BENCH_TOOLS: &[Tool] = &[
+    Tool {
+        name: "node",
+        stages: &[],
+        packages: &["nodejs"],
+        look: || at_least(&["node", "--version"], NODE),
+    },
+    Tool {
+        name: "npm",
+        stages: &[],
+        packages: &["npm"],
+        look: || found(&["npm", "--version"]),
+    },
+    Tool {
+        name: "cc",
+        stages: &[],
+        packages: &["gcc", "libc6-dev"],
+        look: || found(&["cc", "--version"]),
+    },
+    Tool {
+        name: "libwebsockets-dev",
+        stages: &[],
+        packages: &["libwebsockets-dev", "libssl-dev"],
+        look: || header(&["libwebsockets.h", "openssl/crypto.h"]),
+    },
+    Tool {
+        name: "taskset, setpriv",
+        stages: &[],
+        packages: &["util-linux"],
+        look: || found(&["taskset", "--version"]).and_then(|_| found(&["setpriv", "--version"])),
+    },
+];
+
 /// The browser: what `CHROMIUM` names, else the first known name on PATH.
 pub(crate) fn chromium() -> Option<PathBuf> {
     let named = env::var_os("CHROMIUM")
@@ -233,6 +267,18 @@ fn on_path(name: &str) -> Option<PathBuf> {
     env::split_paths(&path)
         .map(|folder| folder.join(name))
         .find(|file| file.is_file())
+}
+
+/// Whether the C compiler finds these headers.
+fn header(names: &[&str]) -> Result<String, String> {
+    let mut child = Command::new("cc");
+    child.args(["-E", "-o", "/dev/null"]);
+    for name in names {
+        child.args(["-include", name]);
+    }
+    command::output(child.args(["-x", "c", "/dev/null"]))
+        .ok_or_else(missing)
+        .map(|_| "found".to_owned())
 }
 
 fn found(command: &[&str]) -> Result<String, String> {

@@ -48,6 +48,11 @@ impl Workspace {
         self.root.join("conformance").join(below)
     }
 
+    /// A path below `bench/`.
+    pub(crate) fn bench(&self, below: &str) -> PathBuf {
+        self.root.join("bench").join(below)
+    }
+
     /// `cargo SUBCOMMAND`, at the root of the workspace.
     pub(crate) fn cargo(&self, subcommand: &[&str]) -> Command {
         let mut command = self.command(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

@@ -162,8 +162,12 @@ impl Core {
 
     /// Who is at the other end of a connection.
     pub fn peer(&self, id: ConnId) -> Option<Peer> {
-        let link = &self.conns.get(id)?.link;
-        Some(Peer::new(link.peer_addr()?, link.tls_info()))
+        let entry = self.conns.get(id)?;
+        let addr = match &entry.stage {
+            Stage::Http(stage) => stage.peer,
+            _ => entry.link.peer_addr()?,
+        };
+        Some(Peer::new(addr, entry.link.tls_info()))
     }
 
     /// See [`Conn::subprotocol`](crate::Conn::subprotocol).

@@ -29,6 +29,7 @@
 //! - [`sim`]: tests of a program's own protocols, over a simulated network, in virtual time.
 //! - [`proto`]: the protocol machines without any I/O.
 
+mod accept;
 pub mod blocking;
 mod client;
 mod clock;
@@ -43,6 +44,7 @@ mod handle;
 mod hosted;
 mod http;
 mod id;
+mod intake;
 mod link;
 mod listener;
 pub mod net;

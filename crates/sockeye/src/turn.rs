@@ -12,27 +12,19 @@
 //! A callback never runs inside a callback, and a slot is never used again in the turn it died.
 
 use std::io;
-use std::io::ErrorKind::{Interrupted, WouldBlock};
 use std::time::Instant;
 
 use sockeye_proto::Cx;
-use sockeye_proto::http::Server;
-use sockeye_proto::ws::Event;
 
 use crate::conn::Conn;
 use crate::core::Deferred;
 use crate::engine::Engine;
-use crate::entry::{Stage, Stash};
+use crate::entry::Stage;
 use crate::handle::Command;
 use crate::id::ConnId;
-use crate::link::Link;
 use crate::listener::{Listeners, WAKER};
-use crate::net::PeerAddr;
-use crate::net::listener::AcceptFailure;
-use crate::poll::{Interest, Ready};
-use crate::protocol::{CloseCause, CloseInfo, Peer};
-use crate::stage::http::HttpStage;
-use crate::tls::{ServerTls, TlsError};
+use crate::poll::Ready;
+use crate::protocol::{CloseCause, CloseInfo};
 
 impl Engine {
     /// Serves what is ready, and everything that is due at `now`. For foreign loops; [`run`] and
@@ -122,118 +114,6 @@ impl Engine {
         }
     }
 
-    fn read(&mut self, id: ConnId, hangup: bool) {
-        let Some(entry) = self.core.conns.get_mut(id) else {
-            return;
-        };
-        if !entry.may_read() || entry.flags.eof {
-            if hangup {
-                // Nobody is at the other end any more, and waiting to read would only spin.
-                self.lost(id, CloseCause::Io(io::ErrorKind::ConnectionReset));
-            }
-            return;
-        }
-        let mut buffer = std::mem::take(&mut self.read_buf);
-        match entry.link.read(&mut buffer) {
-            Ok(0) => self.end_of_stream(id),
-            Ok(len) => {
-                let left = self.feed(id, &mut buffer[..len]);
-                if left > 0
-                    && let Some(entry) = self.core.conns.get_mut(id)
-                {
-                    entry.rare().stash.push(&buffer[len - left..len]);
-                }
-                self.core.flush(id);
-                self.read_on(id);
-            }
-            Err(error) if matches!(error.kind(), WouldBlock | Interrupted) => {
-                if entry.link.wants_write() {
-                    self.core.flush(id);
-                }
-            }
-            Err(error) => self.read_failed(id, error),
-        }
-        self.read_buf = buffer;
-    }
-
-    /// Sees to it that what a decorator has decrypted is read: the poller knows nothing of it. While
-    /// the connection may not be read it stays there, and this is called again when it may.
-    fn read_on(&mut self, id: ConnId) {
-        if let Some(entry) = self.core.conns.get(id)
-            && entry.may_read()
-            && entry.link.has_buffered_input()
-        {
-            self.core.deferred.push(Deferred::Read(id));
-        }
-    }
-
-    fn read_failed(&mut self, id: ConnId, error: io::Error) {
-        match TlsError::from_io(error) {
-            Err(error) => self.lost(id, CloseCause::Io(error.kind())),
-            Ok(error) if self.core.is_connecting(id) => self.connecting_tls_failed(id, error),
-            Ok(TlsError::Truncated) => self.lost(id, CloseCause::Truncated),
-            Ok(_) => self.lost(id, CloseCause::Io(io::ErrorKind::InvalidData)),
-        }
-    }
-
-    /// Hands received bytes to the stage, again after each change of stage, until the stage has no
-    /// more to say. Returns how many bytes at the end may not be looked at yet.
-    fn feed(&mut self, id: ConnId, mut input: &mut [u8]) -> usize {
-        loop {
-            let Some(entry) = self.core.conns.get_mut(id) else {
-                return 0;
-            };
-            if entry.flags.doomed {
-                return 0;
-            }
-            // Between two messages, not only between two reads: a short request may have a long
-            // answer.
-            if entry.outbox.len() > self.core.limits.high_water {
-                entry.choke();
-            }
-            if !entry.is_receiving() {
-                return input.len();
-            }
-            let more = match entry.stage {
-                Stage::WebSocket(_) => self.feed_websocket(id, &mut input),
-                Stage::Http(_) => self.feed_http(id, &mut input),
-                Stage::Connect(_) => self.feed_connecting(id, &mut input),
-                Stage::Attempt(_) | Stage::Gone => false,
-            };
-            if !more {
-                return 0;
-            }
-        }
-    }
-
-    fn end_of_stream(&mut self, id: ConnId) {
-        let now = self.core.now();
-        let Some(entry) = self.core.conns.get_mut(id) else {
-            return;
-        };
-        entry.flags.eof = true;
-        match &mut entry.stage {
-            Stage::WebSocket(ws) => {
-                let output = entry.outbox.tail(&mut self.core.pool);
-                let shared = &mut self.core.shared;
-                let blocked = entry.flags.blocked;
-                let event = ws.receive_eof(&mut Cx {
-                    now,
-                    output,
-                    shared,
-                    blocked,
-                });
-                if let Some(event) = event {
-                    self.websocket_event(id, event);
-                }
-                self.core.flush(id);
-            }
-            Stage::Http(_) => self.http_end_of_stream(id),
-            Stage::Connect(_) => self.connecting_end_of_stream(id),
-            Stage::Attempt(_) | Stage::Gone => {}
-        }
-    }
-
     /// Ends a connection that cannot go on: its protocol is told, then it is gone.
     pub(crate) fn lost(&mut self, id: ConnId, cause: CloseCause) {
         if self.core.is_connecting(id) {
@@ -265,75 +145,6 @@ impl Engine {
         protocol.close(Conn::new(&mut self.core, id), session.index, info);
         if let Some(uplink) = uplink {
             self.uplink_closed(uplink, info);
-        }
-    }
-
-    fn accept(&mut self, index: usize) {
-        for _ in 0..self.core.limits.accepts_per_turn {
-            if self.core.conns.is_full() {
-                return self
-                    .core
-                    .listeners
-                    .pause(index, self.core.driver.registrar());
-            }
-            let Some(listener) = self.core.listeners.get_mut(index) else {
-                return;
-            };
-            match listener.accept() {
-                Ok((link, addr)) => self.admit(index, link, addr),
-                Err(error) => match AcceptFailure::of(&error) {
-                    AcceptFailure::Empty => return,
-                    AcceptFailure::Connection => {}
-                    AcceptFailure::Exhausted | AcceptFailure::Listener => {
-                        self.core.stats.refused += 1;
-                        let resume_at = self.core.now().checked_add(self.core.limits.accept_pause);
-                        let registrar = self.core.driver.registrar();
-                        self.core
-                            .listeners
-                            .out_of_descriptors(index, resume_at, registrar);
-                        return;
-                    }
-                },
-            }
-        }
-    }
-
-    fn admit(&mut self, listener: usize, link: Link, addr: PeerAddr) {
-        let peer = Peer::new(addr, None);
-        let front = &mut self.fronts[listener];
-        let address = peer
-            .ip()
-            .filter(|_| self.core.limits.connections_per_address.is_some());
-        let crowded = address.is_some_and(|address| {
-            let count = self.core.per_address.get(&address).copied().unwrap_or(0);
-            Some(count) >= self.core.limits.connections_per_address
-        });
-        if crowded || front.filter.as_mut().is_some_and(|filter| !filter(&peer)) {
-            self.core.stats.refused += 1;
-            return;
-        }
-        let link = match front.tls.as_ref().map(ServerTls::accept) {
-            None => link,
-            Some(Ok(session)) => link.secure(session),
-            Some(Err(_)) => {
-                self.core.stats.refused += 1;
-                return;
-            }
-        };
-        let machine = Server::new(self.core.config(Default::default()), self.core.now());
-        let stage = Stage::Http(Box::new(HttpStage::new(machine)));
-        // A registrar that refuses has lost this connection only.
-        let Ok(id) = self.core.admit(link, stage, Interest::READ) else {
-            self.core.stats.refused += 1;
-            return;
-        };
-        self.core.stats.accepted += 1;
-        if let Some(entry) = self.core.conns.get_mut(id) {
-            entry.listener = listener as u16;
-            if let Some(address) = address {
-                entry.rare().address = Some(address);
-                *self.core.per_address.entry(address).or_insert(0) += 1;
-            }
         }
     }
 
@@ -478,27 +289,6 @@ impl Engine {
         }
     }
 
-    fn feed_stash(&mut self, id: ConnId) {
-        let Some(entry) = self.core.conns.get_mut(id) else {
-            return;
-        };
-        if entry.is_receiving() {
-            let mut stash = match &mut entry.rare {
-                Some(rare) => std::mem::take(&mut rare.stash),
-                None => Stash::default(),
-            };
-            let left = self.feed(id, stash.bytes());
-            if left > 0
-                && let Some(entry) = self.core.conns.get_mut(id)
-            {
-                stash.keep(left);
-                entry.rare().stash = stash;
-            }
-        }
-        self.read_on(id);
-        self.core.flush(id);
-    }
-
     fn flush_dirty(&mut self) {
         let mut dirty = std::mem::take(&mut self.core.dirty);
         for id in dirty.drain(..) {
@@ -530,33 +320,5 @@ impl Engine {
         }
         self.core.dead = dead;
         self.resume_listeners();
-    }
-
-    /// Passes an event of a WebSocket on. Kept apart from [`feed_websocket`](Self::feed_websocket)
-    /// because deadlines and the end of the stream bring events too.
-    pub(crate) fn websocket_event(&mut self, id: ConnId, event: Event<'_>) {
-        let Some(entry) = self.core.conns.get(id) else {
-            return;
-        };
-        let Some(session) = entry.session else { return };
-        let index = session.index;
-        let protocol = &mut self.protocols[usize::from(session.protocol)];
-        let conn = Conn::new(&mut self.core, id);
-        match event {
-            Event::Text(text) => protocol.text(conn, index, text),
-            Event::Binary(data) => protocol.binary(conn, index, data),
-            Event::Chunk(chunk) => protocol.chunk(conn, index, chunk),
-            // The Pong is already in the outbox.
-            Event::Ping(data) => protocol.ping(conn, index, data),
-            Event::Pong(data) => protocol.pong(conn, index, data),
-            Event::Close(frame) => {
-                let info = CloseInfo::handshake(frame.code, frame.reason.into_string());
-                self.close_session(id, &info);
-            }
-            Event::Lost(lost) => {
-                self.close_session(id, &CloseInfo::unclean(CloseCause::Lost(lost)))
-            }
-            _ => {}
-        }
     }
 }

@@ -17,6 +17,7 @@ use crate::exchange::Exchange;
 use crate::files::FileRequest;
 use crate::http::{Body, FileBody, Response};
 use crate::id::ConnId;
+use crate::net::PeerAddr;
 use crate::protocol::CloseCause;
 use crate::route::Target;
 
@@ -28,6 +29,8 @@ const FILE_PIECE_LEN: usize = 64 * 1024;
 #[derive(Debug)]
 pub(crate) struct HttpStage {
     pub(crate) machine: Server,
+    /// As the listener told it: asking the socket would be a system call for each request.
+    pub(crate) peer: PeerAddr,
     /// The file that is being sent.
     file: Option<FileBody>,
     /// Whether more of the file was already asked for.
@@ -45,9 +48,10 @@ struct Collecting {
 }
 
 impl HttpStage {
-    pub(crate) fn new(machine: Server) -> Self {
+    pub(crate) fn new(machine: Server, peer: PeerAddr) -> Self {
         Self {
             machine,
+            peer,
             file: None,
             refill_queued: false,
             collecting: None,

@@ -1,7 +1,9 @@
 //! The WebSocket stage: frames in, callbacks out.
 
 use sockeye_proto::Cx;
+use sockeye_proto::ws::Event;
 
+use crate::conn::Conn;
 use crate::engine::Engine;
 use crate::entry::Stage;
 use crate::id::ConnId;
@@ -35,6 +37,34 @@ impl Engine {
                 self.close_session(id, &CloseInfo::unclean(CloseCause::Violation(violation)));
                 true
             }
+        }
+    }
+
+    /// Passes an event of a WebSocket on. Kept apart from [`feed_websocket`](Self::feed_websocket)
+    /// because deadlines and the end of the stream bring events too.
+    pub(crate) fn websocket_event(&mut self, id: ConnId, event: Event<'_>) {
+        let Some(entry) = self.core.conns.get(id) else {
+            return;
+        };
+        let Some(session) = entry.session else { return };
+        let index = session.index;
+        let protocol = &mut self.protocols[usize::from(session.protocol)];
+        let conn = Conn::new(&mut self.core, id);
+        match event {
+            Event::Text(text) => protocol.text(conn, index, text),
+            Event::Binary(data) => protocol.binary(conn, index, data),
+            Event::Chunk(chunk) => protocol.chunk(conn, index, chunk),
+            // The Pong is already in the outbox.
+            Event::Ping(data) => protocol.ping(conn, index, data),
+            Event::Pong(data) => protocol.pong(conn, index, data),
+            Event::Close(frame) => {
+                let info = CloseInfo::handshake(frame.code, frame.reason.into_string());
+                self.close_session(id, &info);
+            }
+            Event::Lost(lost) => {
+                self.close_session(id, &CloseInfo::unclean(CloseCause::Lost(lost)))
+            }
+            _ => {}
         }
     }
 }

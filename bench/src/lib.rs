@@ -1,0 +1,111 @@
+//! What a peer written in Rust shares with the runner: how it is started and what it says.
+//!
+//! A peer is a program `PEER [--tls CHAIN KEY]` that echoes WebSocket messages on a port of
+//! 127.0.0.1 which the kernel picks. It prints one line, `listening PORT VERSION...`, and serves
+//! until it is killed. Peers in other languages do the same; nothing else is asked of them.
+
+use std::env;
+use std::io::{self, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, crypto};
+
+/// Where peers listen: the port is the kernel's choice.
+pub const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// Files for a server that speaks TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// PEM, the server's own certificate first.
+    pub chain: PathBuf,
+    /// PEM, not encrypted.
+    pub key: PathBuf,
+}
+
+/// Reads the command line of a peer.
+///
+/// # Errors
+///
+/// It is neither empty nor `--tls CHAIN KEY`.
+pub fn certificate() -> io::Result<Option<Certificate>> {
+    let words: Vec<_> = env::args_os().skip(1).collect();
+    match &words[..] {
+        [] => Ok(None),
+        [tls, chain, key] if tls == "--tls" => Ok(Some(Certificate {
+            chain: chain.into(),
+            key: key.into(),
+        })),
+        _ => Err(io::Error::other("usage: PEER [--tls CHAIN KEY]")),
+    }
+}
+
+/// Listens for a peer.
+///
+/// # Errors
+///
+/// The system's.
+pub fn listen() -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(ANY_PORT)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// Tells the runner that the peer is ready, and what exactly it is.
+///
+/// # Errors
+///
+/// Nobody listens any more.
+pub fn announce(port: u16, version: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "listening {port} {version}")?;
+    stdout.flush()
+}
+
+/// Settings of a rustls server: the same cryptography as our own server's, so that what differs is
+/// what is around it.
+///
+/// # Errors
+///
+/// A file cannot be read, or key and certificate do not fit.
+pub fn rustls_server(certificate: &Certificate) -> io::Result<Arc<ServerConfig>> {
+    let chain = CertificateDer::pem_file_iter(&certificate.chain)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(io::Error::other)?;
+    let key = PrivateKeyDer::from_pem_file(&certificate.key).map_err(io::Error::other)?;
+    let config = ServerConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
+        .map_err(io::Error::other)?;
+    Ok(Arc::new(config))
+}
+
+/// The version of a crate that this was built with, after its name: `tokio 1.2.3`.
+#[must_use]
+pub fn locked(name: &str) -> String {
+    let version = version_in(include_str!("../../Cargo.lock"), name);
+    format!("{name} {}", version.unwrap_or("?"))
+}
+
+fn version_in<'l>(lock: &'l str, name: &str) -> Option<&'l str> {
+    let entry = format!("name = \"{name}\"\nversion = \"");
+    let start = lock.find(&entry)? + entry.len();
+    lock[start..].split('"').next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_found_in_the_lock_file() {
+        let lock = "[[package]]\nname = \"ab\"\nversion = \"1.0.0\"\n\n\
+                    [[package]]\nname = \"b\"\nversion = \"2.3.4\"\n";
+        assert_eq!(version_in(lock, "b"), Some("2.3.4"));
+        assert_eq!(version_in(lock, "c"), None);
+        assert!(!locked("rustls").ends_with('?'));
+    }
+}

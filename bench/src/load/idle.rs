@@ -1,0 +1,57 @@
+//! Connections that do nothing: how much memory the server spends on each.
+
+use std::io;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::failure::Failure;
+use crate::link::{Buffers, Link};
+use crate::opening::Opener;
+use crate::watch::Watch;
+use crate::{IdleArgs, Outcome};
+
+/// How long the server may take to tidy up after the last handshake.
+const SETTLING: Duration = Duration::from_millis(200);
+/// How long opening all of them may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) fn run(args: &IdleArgs) -> Result<Outcome, Failure> {
+    let watch = Watch::new(args.server.watch)?;
+    let opener = Opener::new(&args.server.url)?;
+    let mut buffers = Buffers::new(16 * 1024);
+    let deadline = Instant::now() + PATIENCE;
+    let mut links = Vec::new();
+    let mut open = |links: &mut Vec<Link>, count| {
+        for _ in 0..count {
+            links.push(opener.open(&mut buffers)?);
+            if Instant::now() > deadline {
+                return Err(Failure::Late("opening the connections"));
+            }
+        }
+        thread::sleep(SETTLING);
+        Ok(())
+    };
+    // What a server sets up once is not what a connection costs.
+    open(&mut links, args.uncounted)?;
+    let memory = watch.memory()?;
+    let start = watch.snapshot(0)?;
+    open(&mut links, args.connections)?;
+    let mut outcome = start.until(&watch.snapshot(args.connections as u64)?);
+    outcome.server_memory = watch
+        .memory()?
+        .zip(memory)
+        .map(|(after, before)| after - before);
+
+    for link in &mut links {
+        link.stream()
+            .set_nonblocking(true)
+            .map_err(Failure::io("set up a socket"))?;
+        match link.read(&mut buffers) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Ok(0) => return Err(Failure::Server("closed an idle connection".to_owned())),
+            Ok(_) => {}
+            Err(error) => return Err(Failure::Io("read from an idle connection", error)),
+        }
+    }
+    Ok(outcome)
+}

@@ -1,0 +1,139 @@
+//! Rounds: each measures every cell with every peer, so that what the machine does otherwise meets
+//! all of them alike.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use crate::cell::{Cell, Load};
+use crate::failure::Failure;
+use crate::machine::{self, Machine};
+use crate::peer::Peer;
+use crate::result::{Results, Sample};
+use crate::server::{Certificate, Server, pinned};
+
+/// Where everything is.
+#[derive(Debug)]
+pub(crate) struct Rig {
+    /// Built by cargo.
+    pub(crate) programs: PathBuf,
+    /// Compiled from C.
+    pub(crate) compiled: PathBuf,
+    /// Sources of peers.
+    pub(crate) peers: PathBuf,
+    pub(crate) node_modules: PathBuf,
+    pub(crate) server_core: usize,
+    pub(crate) load_core: usize,
+    pub(crate) certificate: Certificate,
+}
+
+/// Servers that stay between measurements, by name and whether they speak TLS: an idle process
+/// costs nothing, and a warm one is what users have.
+type Servers = BTreeMap<(&'static str, bool), Server>;
+
+impl Rig {
+    pub(crate) fn measure(
+        &self,
+        cells: &[Cell],
+        peers: &[&'static Peer],
+        rounds: usize,
+        seconds: f64,
+    ) -> Result<Results, Failure> {
+        let mut results = Results {
+            machine: Machine::look(),
+            load_after: String::new(),
+            cells: cells.to_vec(),
+            peers: peers.to_vec(),
+            versions: BTreeMap::new(),
+            samples: BTreeMap::new(),
+            failed: 0,
+        };
+        let mut servers = Servers::new();
+        for round in 0..rounds {
+            println!("round {} of {rounds}", round + 1);
+            for cell in cells.iter().filter(|cell| round < cell.rounds(rounds)) {
+                print!("  {:<18}", cell.name);
+                for index in 0..peers.len() {
+                    // Nobody is always the first or always behind the same neighbour.
+                    let peer = peers[(index + round) % peers.len()];
+                    if cell.tls && !peer.tls {
+                        continue;
+                    }
+                    let sample = self.sample(&mut servers, cell, peer, seconds);
+                    match &sample {
+                        Ok((sample, version)) => {
+                            print!(" {} {}", peer.name, sample.text(cell.load));
+                            results
+                                .versions
+                                .entry(peer.name)
+                                .or_insert_with(|| version.clone());
+                            if cell.tls {
+                                results.versions.insert(peer.name, version.clone());
+                            }
+                        }
+                        Err(why) => {
+                            print!(" {} FAILED ({why})", peer.name);
+                            results.failed += 1;
+                            servers.remove(&(peer.name, cell.tls));
+                        }
+                    }
+                    let _ = io::stdout().flush();
+                    let of_cell = results.samples.entry((cell.name, peer.name)).or_default();
+                    of_cell.push(sample.ok().map(|(sample, _)| sample));
+                }
+                println!();
+            }
+        }
+        results.load_after = machine::load();
+        Ok(results)
+    }
+
+    fn sample(
+        &self,
+        servers: &mut Servers,
+        cell: &Cell,
+        peer: &'static Peer,
+        seconds: f64,
+    ) -> Result<(Sample, String), Failure> {
+        let key = (peer.name, cell.tls);
+        // Memory is measured on a server that has done nothing before.
+        let fresh = matches!(cell.load, Load::Idle { .. });
+        let server = match servers.remove(&key) {
+            Some(server) if !fresh => server,
+            _ => Server::start(self, peer, cell.tls)?,
+        };
+        let sample = self.load(cell, &server, seconds)?;
+        let version = server.version.clone();
+        if !fresh {
+            servers.insert(key, server);
+        }
+        Ok((sample, version))
+    }
+
+    fn load(&self, cell: &Cell, server: &Server, seconds: f64) -> Result<Sample, Failure> {
+        let mut load = Command::new(self.programs.join("bench-load"));
+        load.args(cell.arguments(seconds));
+        load.args([
+            "--json",
+            "--watch",
+            &server.pid().to_string(),
+            &server.url(),
+        ]);
+        let output = pinned(self.load_core, &load)
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|error| Failure::new(format!("start bench-load: {error}")))?;
+        if !output.status.success() {
+            let why = String::from_utf8_lossy(&output.stderr);
+            return Err(Failure::new(why.trim().trim_start_matches("bench-load: ")));
+        }
+        let sample: Sample = serde_json::from_slice(&output.stdout)
+            .map_err(|error| Failure::new(format!("bench-load says nonsense: {error}")))?;
+        if sample.is_sound() {
+            Ok(sample)
+        } else {
+            Err(Failure::new("nothing was measured"))
+        }
+    }
+}

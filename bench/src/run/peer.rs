@@ -1,0 +1,125 @@
+//! Who is compared. A peer is one file in `peers/` and one line here.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::failure::Failure;
+use crate::measure::Rig;
+
+/// A server that echoes.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    program: Program,
+    pub(crate) tls: bool,
+    /// Checks what it receives, as a server must. What does not is shown as a limit, not as a
+    /// competitor.
+    pub(crate) honest: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Program {
+    /// A binary of this crate.
+    Cargo(&'static str),
+    /// A binary that `cargo xtask bench` compiled from C.
+    C(&'static str),
+    /// A script for Node.
+    Node(&'static str),
+}
+
+const fn peer(name: &'static str, program: Program, tls: bool, about: &'static str) -> Peer {
+    Peer {
+        name,
+        about,
+        program,
+        tls,
+        honest: true,
+    }
+}
+
+/// Everything is compared with this one.
+pub(crate) const OURS: &str = "sockeye";
+
+const PEERS: &[Peer] = &[
+    peer(
+        OURS,
+        Program::Cargo("peer-sockeye"),
+        true,
+        "our engine, all defaults",
+    ),
+    Peer {
+        honest: false,
+        ..peer(
+            "raw",
+            Program::Cargo("peer-raw"),
+            false,
+            "a bare epoll echo that checks nothing",
+        )
+    },
+    peer(
+        "libwebsockets",
+        Program::C("peer-libwebsockets"),
+        true,
+        "Debian's, over OpenSSL",
+    ),
+    peer(
+        "tungstenite",
+        Program::Cargo("peer-tungstenite"),
+        true,
+        "tokio-tungstenite, over rustls",
+    ),
+    peer("ws", Program::Node("ws.js"), true, "npm ws on Node"),
+];
+
+impl Peer {
+    /// The command that starts it, without what its command line adds.
+    pub(crate) fn command(&self, rig: &Rig) -> Command {
+        let run = |program: PathBuf| Command::new(program);
+        match self.program {
+            Program::Cargo(name) => run(rig.programs.join(name)),
+            Program::C(name) => run(rig.compiled.join(name)),
+            Program::Node(script) => {
+                let mut command = Command::new("node");
+                command
+                    .arg(rig.peers.join(script))
+                    .env("NODE_PATH", &rig.node_modules);
+                command
+            }
+        }
+    }
+}
+
+/// The named peers, all of them if none is named; ours is always among them and comes first.
+pub(crate) fn chosen(names: &[String]) -> Result<Vec<&'static Peer>, Failure> {
+    for name in names {
+        if !PEERS.iter().any(|peer| peer.name == name) {
+            return Err(Failure::new(format!(
+                "no peer is called {name}; --list names them"
+            )));
+        }
+    }
+    let wanted = |peer: &&Peer| {
+        names.is_empty() || peer.name == OURS || names.iter().any(|name| name == peer.name)
+    };
+    Ok(PEERS.iter().filter(wanted).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ours_always_takes_part() {
+        let names = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+            chosen(&names).map(|peers| peers.iter().map(|peer| peer.name).collect())
+        };
+        assert_eq!(names(&["ws"]).ok(), Some(vec![OURS, "ws"]));
+        assert_eq!(
+            names(&[]).map(|all: Vec<_>| all.len()).ok(),
+            Some(PEERS.len())
+        );
+        assert!(names(&["nobody"]).is_err());
+    }
+}

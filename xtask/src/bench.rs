@@ -1,0 +1,39 @@
+//! The comparison with our peers: installs and builds all of them, then runs `bench-run`, which
+//! knows the rest.
+//!
+//! Peers come from package registries only, at the versions that lock files and Debian pin.
+
+use std::ffi::OsString;
+use std::fs;
+
+use crate::command::{self, Failure};
+use crate::setup;
+use crate::workspace::Workspace;
+
+/// Builds everything, then measures; `arguments` are those of `bench-run`.
+pub(crate) fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<(), Failure> {
+    setup::bench(workspace)?;
+    let mut build = workspace.cargo(&["build"]);
+    command::run(build.args(["--release", "--package", "sockeye-bench"]))?;
+    let folder = workspace.target("bench");
+    fs::create_dir_all(&folder).map_err(|error| Failure::file(&folder, &error))?;
+    let mut compile = workspace.command("cc");
+    compile
+        .args(["-O2", "-Wall", "-Wextra", "-Werror", "-o"])
+        .arg(folder.join("peer-libwebsockets"))
+        .arg(workspace.bench("peers/libwebsockets.c"))
+        .args(["-lwebsockets", "-lcrypto"]);
+    command::run(&mut compile)?;
+    let mut measure = workspace.command(workspace.target("release/bench-run"));
+    measure
+        .arg("--programs")
+        .arg(workspace.target("release"))
+        .arg("--node-modules")
+        .arg(workspace.target("node/node_modules"))
+        .arg("--folder")
+        .arg(&folder)
+        .arg("--bench")
+        .arg(workspace.bench(""))
+        .args(arguments);
+    command::run(&mut measure)
+}
