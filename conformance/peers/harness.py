@@ -152,20 +152,22 @@ class Server(Process):
             raise
         for line in self.announced:
             assert line.startswith('listening on '), line
+        self.tls = self.announced[0].startswith('listening on https://')
         self.address = self.address_of(self.announced[0])
         self.host = f'{self.address[0]}:{self.address[1]}'
 
     @staticmethod
     def address_of(line: str) -> tuple[str, int]:
         """`listening on http://ADDR:PORT/` -> (ADDR, PORT); ('', 0) for a listener of another kind."""
-        host, colon, port = line.removeprefix('listening on http://').removesuffix('/').rpartition(':')
+        place = line.removeprefix('listening on ').removeprefix('https://').removeprefix('http://')
+        host, colon, port = place.removesuffix('/').rpartition(':')
         return (host.strip('[]'), int(port)) if colon and port.isdigit() else ('', 0)
 
     def ws(self, path: str) -> str:
-        return f'ws://{self.host}{path}'
+        return f'{"wss" if self.tls else "ws"}://{self.host}{path}'
 
     def http(self, path: str) -> str:
-        return f'http://{self.host}{path}'
+        return f'{"https" if self.tls else "http"}://{self.host}{path}'
 
     def stop(self) -> None:
         """As a service manager would. It has to end by itself, with success and without a panic."""

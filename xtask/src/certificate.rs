@@ -76,6 +76,7 @@ impl Mint {
         let mut params = self.params(name, 365);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.use_authority_key_identifier_extension = true;
         let key = KeyPair::generate().map_err(failure)?;
         let certificate = match above {
             None => params.self_signed(&key),
