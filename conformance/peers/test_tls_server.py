@@ -98,6 +98,12 @@ def test_old_versions_are_refused(secure: Server, version: str) -> None:
     assert re.search('alert (protocol version|handshake failure)', done.stderr), done.stderr
 
 
+def test_ciphers_without_forward_secrecy_are_refused(secure: Server) -> None:
+    done = s_client(secure, '-cipher', 'AES128-GCM-SHA256:AES256-SHA', stdin=REQUEST, version='1.2')
+    assert done.returncode != 0
+    assert 'alert handshake failure' in done.stderr, done.stderr
+
+
 def test_alpn_without_what_we_speak_is_refused(secure: Server) -> None:
     """RFC 7301 section 3.2."""
     done = s_client(secure, '-alpn', 'h2', stdin=REQUEST)
@@ -159,6 +165,7 @@ def test_certificates_of_clients(members: tuple[Server, str], version: str, clie
     if complaint is None or (client is None and how == 'optional'):
         assert done.returncode == 0, done.stderr
         assert 'HTTP/1.1 404 ' in done.stdout
+        assert re.search(r'Acceptable client certificate CA names\nCN ?= ?clients\n', done.stdout), 'it is told whom they trust'
     else:
         assert 'HTTP/' not in done.stdout
         assert re.search(f'alert ({complaint})', done.stderr), done.stderr

@@ -1,7 +1,9 @@
 """Certificates of the tests (`cargo xtask` makes them), and OpenSSL's own client and server."""
 from __future__ import annotations
 
+import base64
 import contextlib
+import hashlib
 import os
 import pathlib
 import re
@@ -10,7 +12,9 @@ import subprocess
 from collections.abc import Iterator
 
 from harness import SOON, Process, Server, eventually
+from wire import TEXT, frame
 
+GUID = b'258EAFA5-E914-47DA-95CA-C5AB0DC85B11'  # RFC 6455 section 1.3
 BACKENDS = ['rustls', 'openssl']
 VERSIONS = {'1.2': ssl.TLSVersion.TLSv1_2, '1.3': ssl.TLSVersion.TLSv1_3}
 
@@ -70,16 +74,39 @@ def s_client(server: Server, *arguments: str, stdin: bytes = b'', version: str |
                                        done.stderr.decode(errors='replace'))
 
 
+class SServer(Process):
+    """`openssl s_server`, for one connection after the other. What peers say it prints; it says what it is fed."""
+
+    def __init__(self, *arguments: str, name: str = 'server'):
+        own = certificate(f'{name}.pem')
+        super().__init__(['openssl', 's_server', '-accept', '127.0.0.1:0', '-cert', own, '-cert_chain', own,
+                          '-key', certificate(f'{name}.key'), *arguments], stdin=None)
+        try:
+            self.port = int(eventually(self._port, 'openssl s_server listens'))
+        except AssertionError:
+            self.kill()
+            raise
+
+    def _port(self) -> str | None:
+        assert self.running(), self.stderr()
+        found = re.search(r'ACCEPT 127\.0\.0\.1:(\d+)', self.stdout().decode(errors='replace'))
+        return found[1] if found else None
+
+    def url(self, host: str = 'localhost') -> str:
+        return f'wss://{host}:{self.port}/'
+
+    def upgrade(self, message: bytes) -> None:
+        """Answers the opening handshake of a client, and sends it a message."""
+        found = eventually(lambda: re.search(rb'(?i)sec-websocket-key: *(\S+)', self.stdout()), 'the request arrives')
+        accept = base64.b64encode(hashlib.sha1(found[1] + GUID).digest())
+        self.feed(b'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n'
+                  b'Sec-WebSocket-Accept: ' + accept + b'\r\n\r\n' + frame(TEXT, message, mask=None))
+
+
 @contextlib.contextmanager
-def s_server(*arguments: str, name: str = 'server') -> Iterator[tuple[Process, int]]:
-    """`openssl s_server`, which answers every request with a page about the session."""
-    process = Process(['openssl', 's_server', '-accept', '127.0.0.1:0', '-cert', certificate(f'{name}.pem'), '-cert_chain',
-                       certificate(f'{name}.pem'), '-key', certificate(f'{name}.key'), '-www', *arguments], stdin=None)
+def s_server(*arguments: str, name: str = 'server') -> Iterator[SServer]:
+    server = SServer(*arguments, name=name)
     try:
-        def port() -> str | None:
-            assert process.running(), process.stderr()
-            found = re.search(r'ACCEPT 127\.0\.0\.1:(\d+)', process.stdout().decode())
-            return found[1] if found else None
-        yield process, int(eventually(port, 'openssl s_server listens'))
+        yield server
     finally:
-        process.kill()
+        server.kill()

@@ -16,6 +16,13 @@ use crate::command::Failure;
 use crate::workspace::Workspace;
 
 const DAY: Duration = Duration::from_secs(86_400);
+
+/// From and till when, in days from now.
+type Validity = (i32, i32);
+const VALID: Validity = (-1, 30);
+const EXPIRED: Validity = (-9, -3);
+const FUTURE: Validity = (3, 9);
+
 const HERE: &[&str] = &["localhost", "127.0.0.1", "::1"];
 
 /// Who a certificate is for.
@@ -54,18 +61,19 @@ fn fill(folder: &Path) -> Result<(), Failure> {
 
     // Its chain has to be sent whole: nobody knows the one between.
     let chain = mint.read("between.pem")?;
-    mint.issue("server", Holder::Server(HERE), &between, 30)?;
+    mint.issue("server", Holder::Server(HERE), &between, VALID)?;
     let own = mint.read("server.pem")?;
     mint.write("server.pem", &format!("{own}{chain}"))?;
-    mint.issue("renewed", Holder::Server(HERE), &root, 30)?;
-    mint.issue("expired", Holder::Server(HERE), &root, -3)?;
-    mint.issue("impostor", Holder::Server(HERE), &stranger, 30)?;
-    mint.issue("a", Holder::Server(&["a.test"]), &root, 30)?;
-    mint.issue("b", Holder::Server(&["b.test", "*.b.test"]), &root, 30)?;
+    mint.issue("renewed", Holder::Server(HERE), &root, VALID)?;
+    mint.issue("expired", Holder::Server(HERE), &root, EXPIRED)?;
+    mint.issue("future", Holder::Server(HERE), &root, FUTURE)?;
+    mint.issue("impostor", Holder::Server(HERE), &stranger, VALID)?;
+    mint.issue("a", Holder::Server(&["a.test"]), &root, VALID)?;
+    mint.issue("b", Holder::Server(&["b.test", "*.b.test"]), &root, VALID)?;
 
-    mint.issue("client", Holder::Client, &clients, 30)?;
-    mint.issue("client-expired", Holder::Client, &clients, -3)?;
-    mint.issue("client-stranger", Holder::Client, &stranger, 30)
+    mint.issue("client", Holder::Client, &clients, VALID)?;
+    mint.issue("client-expired", Holder::Client, &clients, EXPIRED)?;
+    mint.issue("client-stranger", Holder::Client, &stranger, VALID)
 }
 
 type Authority = Issuer<'static, KeyPair>;
@@ -73,7 +81,7 @@ type Authority = Issuer<'static, KeyPair>;
 impl Mint {
     /// Somebody who vouches for others: `NAME.pem`. The key is kept by nobody.
     fn authority(&self, name: &str, above: Option<&Authority>) -> Result<Authority, Failure> {
-        let mut params = self.params(name, 365);
+        let mut params = self.params(name, VALID);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         params.use_authority_key_identifier_extension = true;
@@ -86,15 +94,15 @@ impl Mint {
         Ok(Issuer::new(params, key))
     }
 
-    /// `NAME.pem` and `NAME.key`, good for so many days, or over since so many.
+    /// `NAME.pem` and `NAME.key`.
     fn issue(
         &self,
         name: &str,
         holder: Holder,
         authority: &Authority,
-        days: i32,
+        validity: Validity,
     ) -> Result<(), Failure> {
-        let mut params = self.params(name, days);
+        let mut params = self.params(name, validity);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.use_authority_key_identifier_extension = true;
         let purpose = match holder {
@@ -114,18 +122,16 @@ impl Mint {
         self.write(&format!("{name}.key"), &key.serialize_pem())
     }
 
-    fn params(&self, name: &str, days: i32) -> CertificateParams {
+    fn params(&self, name: &str, (from, till): Validity) -> CertificateParams {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
-        let length = DAY * days.unsigned_abs();
-        let till = if days < 0 {
-            self.now - length
-        } else {
-            self.now + length
+        let now = date_time_ymd(1970, 1, 1) + self.now;
+        let at = |days: i32| {
+            let span = DAY * days.unsigned_abs();
+            if days < 0 { now - span } else { now + span }
         };
-        let epoch = date_time_ymd(1970, 1, 1);
-        params.not_before = epoch + (till.min(self.now) - DAY);
-        params.not_after = epoch + till;
+        params.not_before = at(from);
+        params.not_after = at(till);
         params
     }
 

@@ -34,12 +34,17 @@ impl fmt::Debug for Cx<'_> {
     }
 }
 
-/// What all machines of one thread share: the source of masking keys and nonces.
+/// What all machines of one thread share: the source of masking keys and nonces, and the contexts
+/// that compress and inflate.
 ///
 /// RFC 6455 §5.3 and §10.3 want keys that cannot be predicted: seed it from the operating
 /// system. A fixed seed is for tests, which it makes repeatable.
 pub struct Shared {
     random: ChaCha12Rng,
+    #[cfg(feature = "deflate")]
+    pub(crate) pool: crate::deflate::Pool,
+    #[cfg(feature = "deflate")]
+    pub(crate) budget: std::sync::Arc<crate::deflate::Budget>,
 }
 
 impl Shared {
@@ -47,6 +52,10 @@ impl Shared {
     pub fn from_seed(seed: [u8; 32]) -> Self {
         Self {
             random: ChaCha12Rng::from_seed(seed),
+            #[cfg(feature = "deflate")]
+            pool: Default::default(),
+            #[cfg(feature = "deflate")]
+            budget: Default::default(),
         }
     }
 

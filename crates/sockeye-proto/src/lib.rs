@@ -57,6 +57,10 @@
 pub mod bytes;
 pub mod close;
 pub mod cx;
+#[cfg(feature = "deflate")]
+pub mod deflate;
+#[cfg(feature = "deflate")]
+mod extension;
 pub mod frame;
 pub mod handshake;
 pub mod http;

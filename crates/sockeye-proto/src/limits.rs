@@ -103,6 +103,12 @@ pub struct Limits {
     pub refusal_body_len: usize,
     /// Topics one connection may subscribe to. Default 1024. Beyond: the call fails.
     pub topics_per_connection: usize,
+    /// Connections of a loop that compress with context takeover. Default 16 384. Beyond:
+    /// further ones compress without it. (RFC 7692 §7.1.1)
+    pub takeover_count: usize,
+    /// Bytes that these connections may keep between messages, all together and at most. Default
+    /// 128 MiB, which is 8 KiB for each. Beyond: as beyond `takeover_count`.
+    pub takeover_len: usize,
 }
 
 impl Default for Limits {
@@ -140,6 +146,8 @@ impl Default for Limits {
             connect_timeout: Duration::from_secs(10),
             refusal_body_len: 64 * KIB,
             topics_per_connection: 1024,
+            takeover_count: 16_384,
+            takeover_len: 128 * MIB,
         }
     }
 }

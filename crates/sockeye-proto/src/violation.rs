@@ -42,6 +42,10 @@ pub enum Violation {
     TooManyFragments,
     /// A text message that is not UTF-8.
     InvalidText,
+    /// A compressed message that is no DEFLATE, or ends amid a block (RFC 7692 §7.2.2).
+    BrokenDeflate,
+    /// A compressed message that inflates to too many times its size (RFC 7692 §8).
+    InflatesTooMuch,
     /// A Close frame with a payload of one byte.
     ShortClose,
     /// A Close frame with a code that must not be on the wire.
@@ -61,7 +65,7 @@ impl Violation {
         self.describe().1
     }
 
-    /// Code, rule and section of RFC 6455.
+    /// Code, rule and section.
     const fn describe(self) -> (CloseCode, &'static str, &'static str) {
         const PROTOCOL: CloseCode = CloseCode::PROTOCOL;
         match self {
@@ -80,6 +84,12 @@ impl Violation {
             // The bytes may be few: it is our policy that is broken, not a size.
             Self::TooManyFragments => (CloseCode::POLICY, "too many fragments", "10.4"),
             Self::InvalidText => (CloseCode::INVALID_DATA, "text is not UTF-8", "8.1"),
+            Self::BrokenDeflate => (
+                CloseCode::INVALID_DATA,
+                "compressed data is broken",
+                "7.2.2",
+            ),
+            Self::InflatesTooMuch => (CloseCode::TOO_BIG, "message inflates too much", "8"),
             Self::ShortClose => (PROTOCOL, "close payload of one byte", "5.5.1"),
             Self::IllegalCloseCode(_) => (PROTOCOL, "illegal close code", "7.4"),
             Self::InvalidCloseReason => {
@@ -98,7 +108,11 @@ impl fmt::Display for Violation {
             Self::IllegalCloseCode(code) => write!(f, " {code}")?,
             _ => {}
         }
-        write!(f, " (RFC 6455 §{section})")
+        let rfc = match self {
+            Self::BrokenDeflate | Self::InflatesTooMuch => 7692,
+            _ => 6455,
+        };
+        write!(f, " (RFC {rfc} §{section})")
     }
 }
 
@@ -159,6 +173,8 @@ mod tests {
             Violation::MessageTooBig,
             Violation::TooManyFragments,
             Violation::InvalidText,
+            Violation::BrokenDeflate,
+            Violation::InflatesTooMuch,
             Violation::ShortClose,
             Violation::IllegalCloseCode(1005),
             Violation::InvalidCloseReason,
@@ -166,7 +182,7 @@ mod tests {
         for violation in all {
             assert!(violation.close_code().may_travel());
             assert!(violation.reason().len() <= CloseFrame::MAX_REASON_LEN);
-            assert!(violation.to_string().contains("RFC 6455 §"));
+            assert!(violation.to_string().contains("(RFC "));
         }
         assert_eq!(
             Violation::IllegalCloseCode(1005).to_string(),

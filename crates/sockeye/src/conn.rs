@@ -98,6 +98,13 @@ impl<'c> Conn<'c> {
         self.core.subprotocol(self.id)
     }
 
+    /// How messages are compressed, if the handshake agreed on it: the parameters that both sides
+    /// keep to, and this side's own settings.
+    #[cfg(feature = "deflate")]
+    pub fn deflate(&self) -> Option<crate::deflate::Settings> {
+        self.core.deflate(self.id)
+    }
+
     /// Everything that is not this connection: other connections, topics, new connections.
     pub fn core(&mut self) -> &mut Core {
         self.core
@@ -108,7 +115,15 @@ impl<'c> Conn<'c> {
         self.core.send(self.id, message)
     }
 
-    /// Sends a message that was framed before, without copying it.
+    /// Sends a whole message as it is, even if messages are compressed on this connection: for
+    /// what is compressed or encrypted already, and for secrets next to text that others may choose
+    /// (RFC 7692 §8).
+    pub fn send_uncompressed<'m>(&mut self, message: impl Into<Message<'m>>) -> Sent {
+        self.core.send_uncompressed(self.id, message)
+    }
+
+    /// Sends a message that was framed before, without copying it; where messages are compressed,
+    /// it is compressed once for all connections that agreed on the same.
     pub fn send_prepared(&mut self, message: &Prepared) -> Sent {
         self.core.send_prepared(self.id, message)
     }

@@ -13,6 +13,7 @@ use sockeye_proto::ws::{Config, Delivery, Fate, Prepared};
 use sockeye_proto::{Cx, Limits, Shared};
 
 use crate::clock::Clock;
+use crate::compression::Compression;
 use crate::entry::{Entry, Stage};
 use crate::handle::Inbox;
 use crate::id::ConnId;
@@ -106,6 +107,7 @@ pub struct Core {
     pub(crate) limits: Limits,
     pub(crate) whole: Arc<Config>,
     pub(crate) streaming: Arc<Config>,
+    pub(crate) compression: Compression,
     pub(crate) dirty: Vec<ConnId>,
     pub(crate) deferred: Vec<Deferred>,
     pub(crate) dead: Vec<ConnId>,
@@ -173,6 +175,15 @@ impl Core {
     /// See [`Conn::subprotocol`](crate::Conn::subprotocol).
     pub fn subprotocol(&self, id: ConnId) -> Option<&str> {
         self.conns.get(id)?.rare.as_ref()?.subprotocol.as_deref()
+    }
+
+    /// See [`Conn::deflate`](crate::Conn::deflate).
+    #[cfg(feature = "deflate")]
+    pub fn deflate(&self, id: ConnId) -> Option<crate::deflate::Settings> {
+        match &self.conns.get(id)?.stage {
+            Stage::WebSocket(ws) => ws.config().deflate,
+            _ => None,
+        }
     }
 
     /// The descriptor of a connection, for those who set socket options or log it.

@@ -12,6 +12,7 @@ use sockeye_proto::{Limits, Shared};
 
 use crate::client::ConnectOptions;
 use crate::clock::Clock;
+use crate::compression::{Compression, Wish};
 use crate::core::{Core, Driver, Stats};
 use crate::error::Error;
 use crate::handle::{Command, Handle, Inbox};
@@ -94,6 +95,7 @@ pub struct EngineBuilder {
     seed: Option<[u8; 32]>,
     now: Option<Instant>,
     listen_options: ListenOptions,
+    compression: Wish,
 }
 
 enum DriverChoice {
@@ -157,6 +159,15 @@ impl EngineBuilder {
         self
     }
 
+    /// The compression (permessage-deflate, RFC 7692) that listeners agree to and outgoing
+    /// connections offer, unless they have settings of their own. `None` turns it off. The default
+    /// is [`Settings::default`](crate::deflate::Settings): on, with nothing kept between messages.
+    #[cfg(feature = "deflate")]
+    pub fn deflate(mut self, settings: impl Into<Option<crate::deflate::Settings>>) -> Self {
+        self.compression = settings.into();
+        self
+    }
+
     /// Fixes the seed of masks and keys. For simulations only: whoever knows the seed can predict
     /// the masks (RFC 6455 §10.3).
     pub fn seed(mut self, seed: [u8; 32]) -> Self {
@@ -198,10 +209,8 @@ impl EngineBuilder {
         let mut conns = Slab::new();
         conns.set_max_len(self.limits.connections.unwrap_or_else(default_connections));
         let config = |delivery| {
-            Arc::new(Config {
-                limits: self.limits.clone(),
-                delivery,
-            })
+            let limits = self.limits.clone();
+            Arc::new(Config::new(limits, delivery))
         };
         let mut core = Core {
             conns,
@@ -213,6 +222,7 @@ impl EngineBuilder {
             clock: Clock::new(now),
             whole: config(Delivery::Whole),
             streaming: config(Delivery::Streaming),
+            compression: Compression::new(self.compression),
             dirty: Vec::new(),
             deferred: Vec::new(),
             dead: Vec::new(),
@@ -268,6 +278,10 @@ impl Engine {
             seed: None,
             now: None,
             listen_options: ListenOptions::default(),
+            #[cfg(feature = "deflate")]
+            compression: Some(Default::default()),
+            #[cfg(not(feature = "deflate"))]
+            compression: Wish,
         }
     }
 

@@ -24,6 +24,7 @@
 //! - [`Engine::connect`], [`ConnectOptions`]: connections as a client, on the same loop.
 //! - [`Handle`]: reaching the loop from other threads.
 //! - [`poll`], [`EngineBuilder::registrar`], [`Engine::service`]: living in somebody else's loop.
+//! - [`EngineBuilder::deflate`], [`ListenerMut::deflate`], [`ConnectOptions::deflate`]: compression.
 //! - [`Limits`]: every bound on what a peer can make the engine spend, with its default.
 //! - [`blocking`]: calls that wait, without an engine, for programs with a thread to spare.
 //! - [`sim`]: tests of a program's own protocols, over a simulated network, in virtual time.
@@ -33,6 +34,11 @@ mod accept;
 pub mod blocking;
 mod client;
 mod clock;
+#[cfg(feature = "deflate")]
+mod compression;
+#[cfg(not(feature = "deflate"))]
+#[path = "uncompressed.rs"]
+mod compression;
 mod conn;
 mod core;
 mod engine;
@@ -71,6 +77,8 @@ mod waker;
 
 pub use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 pub use sockeye_proto as proto;
+#[cfg(feature = "deflate")]
+pub use sockeye_proto::deflate;
 pub use sockeye_proto::handshake::{HandshakeError, OriginPolicy, Refusal as ServerRefusal};
 pub use sockeye_proto::http::Request;
 pub use sockeye_proto::ws::{Chunk, Delivery, Kind, Lost, Message, Prepared};

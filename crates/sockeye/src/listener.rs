@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use sockeye_proto::handshake::OriginPolicy;
 
+use crate::compression::Wish;
 use crate::engine::Engine;
 use crate::files::Files;
 use crate::link::{Acceptor, Link};
@@ -214,6 +215,7 @@ pub(crate) struct Front {
     pub(crate) origin: OriginPolicy,
     pub(crate) filter: Option<Filter>,
     pub(crate) tls: Option<ServerTls>,
+    pub(crate) compression: Wish,
 }
 
 impl fmt::Debug for Front {
@@ -307,6 +309,14 @@ impl<'e> ListenerMut<'e> {
         self
     }
 
+    /// The compression (permessage-deflate, RFC 7692) that clients which offer it get; `None`: none.
+    /// The default is the engine's: [`EngineBuilder::deflate`](crate::EngineBuilder::deflate).
+    #[cfg(feature = "deflate")]
+    pub fn deflate(mut self, settings: impl Into<Option<crate::deflate::Settings>>) -> Self {
+        self.front().compression = settings.into();
+        self
+    }
+
     /// Where it listens: with the real port if port 0 was asked for.
     pub fn local_addr(&self) -> LocalAddr {
         let addr = self.engine.core.listeners.local_addr(self.index);
@@ -333,7 +343,10 @@ impl Engine {
             .core
             .listeners
             .add(source, self.core.driver.registrar())?;
-        self.fronts.push(Front::default());
+        self.fronts.push(Front {
+            compression: self.core.compression.wish,
+            ..Front::default()
+        });
         Ok(index)
     }
 }

@@ -28,6 +28,14 @@ impl Core {
         })
     }
 
+    /// See [`Conn::send_uncompressed`](crate::Conn::send_uncompressed).
+    pub fn send_uncompressed<'m>(&mut self, id: ConnId, message: impl Into<Message<'m>>) -> Sent {
+        let message = message.into();
+        self.append(id, message.data().len(), Kind::Whole, |ws, cx| {
+            ws.send_uncompressed(message, cx)
+        })
+    }
+
     /// See [`Conn::send_prepared`](crate::Conn::send_prepared).
     pub fn send_prepared(&mut self, id: ConnId, message: &Prepared) -> Sent {
         match self.conns.get(id).map(|entry| &entry.stage) {
@@ -162,6 +170,7 @@ impl Core {
                 },
             );
             if outcome.is_ok() {
+                ws.forget_sent();
                 outbox.push_owned(output, true);
             }
             outcome
@@ -185,7 +194,6 @@ impl Core {
         if let Err(refusal) = self.make_room(id, message.data().len(), Kind::Whole) {
             return Sent::Refused(refusal);
         }
-        let frame = message.frame();
         let now = self.now();
         let Some(Entry {
             stage: Stage::WebSocket(ws),
@@ -200,7 +208,11 @@ impl Core {
         let outcome = ws.may_send();
         if outcome.is_ok() {
             ws.note_sent(now);
+            let frame = &ws.frame_of(message, &mut self.shared);
             let droppable = flags.blocked && *overflow == Overflow::DropOldest;
+            if droppable {
+                ws.forget_sent();
+            }
             if frame.len() <= SHARED_MIN_LEN && !droppable && outbox.is_contiguous() {
                 outbox
                     .tail_for(frame.len(), &mut self.pool)

@@ -1,7 +1,7 @@
 //! The server's side: judges an upgrade request (RFC 6455 §4.2.1), writes the 101 (§4.2.2).
 //!
 //! Knows one request. Which subprotocol to take is the caller's choice; that it was offered is
-//! seen to here. Extensions are not agreed on.
+//! seen to here. Extensions other than permessage-deflate are not agreed on.
 
 use ::http::{HeaderMap, header};
 
@@ -10,6 +10,8 @@ use super::key::{AcceptKey, accept_key, is_key};
 use super::origin::OriginPolicy;
 use crate::Cx;
 use crate::http::{Misuse, Request, Version, write_field};
+#[cfg(feature = "deflate")]
+use crate::{Limits, Shared};
 
 /// An upgrade request that may be accepted.
 ///
@@ -36,6 +38,8 @@ use crate::http::{Misuse, Request, Version, write_field};
 pub struct Accept<'r> {
     request: &'r Request<'r>,
     accept_key: AcceptKey,
+    /// The value of Sec-WebSocket-Extensions.
+    extension: Option<String>,
 }
 
 impl<'r> Accept<'r> {
@@ -66,7 +70,26 @@ impl<'r> Accept<'r> {
         Ok(Self {
             request,
             accept_key: accept_key(key),
+            extension: None,
         })
+    }
+
+    /// Agrees on compression, if the client offers it in a way that can be honoured: the first such
+    /// offer counts, broken ones are passed over (RFC 7692 §5). The answer says so, and the
+    /// [`WebSocket`](crate::ws::WebSocket) gets what was agreed on in its
+    /// [`Config`](crate::ws::Config). Context takeover is agreed on only within
+    /// [`takeover_count`](Limits::takeover_count) and [`takeover_len`](Limits::takeover_len).
+    #[cfg(feature = "deflate")]
+    pub fn deflate(
+        &mut self,
+        wish: &crate::deflate::Settings,
+        limits: &Limits,
+        shared: &Shared,
+    ) -> Option<crate::deflate::Agreed> {
+        let offers = self.request.values("sec-websocket-extensions");
+        let (agreed, value) = crate::deflate::respond(offers, wish, limits, &shared.budget)?;
+        self.extension = Some(value);
+        Some(agreed)
     }
 
     /// The first of the client's subprotocols, in its order of preference, that is among these.
@@ -120,6 +143,13 @@ impl<'r> Accept<'r> {
             write_field(
                 &header::SEC_WEBSOCKET_PROTOCOL,
                 subprotocol.as_bytes(),
+                output,
+            );
+        }
+        if let Some(extension) = &self.extension {
+            write_field(
+                &header::SEC_WEBSOCKET_EXTENSIONS,
+                extension.as_bytes(),
                 output,
             );
         }

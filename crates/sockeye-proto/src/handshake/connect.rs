@@ -35,6 +35,11 @@ pub struct ConnectRequest {
     pub subprotocols: Vec<String>,
     /// More headers, such as User-Agent, Authorization and Cookie.
     pub headers: HeaderMap,
+    /// The compression that the client offers. Context takeover is offered only within
+    /// [`takeover_count`](crate::Limits::takeover_count) and
+    /// [`takeover_len`](crate::Limits::takeover_len).
+    #[cfg(feature = "deflate")]
+    pub deflate: Option<crate::deflate::Settings>,
 }
 
 /// What the server agreed to.
@@ -44,6 +49,10 @@ pub struct Answer {
     pub subprotocol: Option<String>,
     /// All headers of the 101.
     pub headers: HeaderMap,
+    /// How messages may be compressed: for the [`Config`](crate::ws::Config) of the
+    /// [`WebSocket`](crate::ws::WebSocket).
+    #[cfg(feature = "deflate")]
+    pub deflate: Option<crate::deflate::Agreed>,
 }
 
 #[derive(Debug)]
@@ -61,6 +70,8 @@ pub struct Connect {
     config: Arc<Config>,
     accept_key: AcceptKey,
     subprotocols: Vec<String>,
+    #[cfg(feature = "deflate")]
+    offered: Option<crate::deflate::Agreed>,
     deadline: Option<Instant>,
     state: State,
     /// The head as far as it came, when it was split over reads.
@@ -80,8 +91,17 @@ impl Connect {
     ) -> Result<Self, Misuse> {
         check(&request)?;
         let key = encode_key(cx.shared.nonce());
-        write_request(&request, &key, cx.output);
+        #[cfg(feature = "deflate")]
+        let (offered, extension) = request
+            .deflate
+            .map(|wish| crate::deflate::offer(&wish, &config.limits, &cx.shared.budget))
+            .unzip();
+        #[cfg(not(feature = "deflate"))]
+        let extension = None;
+        write_request(&request, &key, extension, cx.output);
         Ok(Self {
+            #[cfg(feature = "deflate")]
+            offered,
             deadline: cx.now.checked_add(config.limits.connect_timeout),
             config,
             accept_key: accept_key(key.as_bytes()),
@@ -181,13 +201,10 @@ impl Connect {
             [accept] if accept == self.accept_key => {}
             _ => return Err(HandshakeError::AcceptWrong),
         }
-        if reply
-            .elements(&header::SEC_WEBSOCKET_EXTENSIONS)
-            .next()
-            .is_some()
-        {
-            return Err(HandshakeError::AnswerExtension);
-        }
+        #[cfg(feature = "deflate")]
+        let deflate = self.judge_extensions(&reply)?;
+        #[cfg(not(feature = "deflate"))]
+        self.judge_extensions(&reply)?;
         let subprotocols: Vec<&[u8]> = reply.values(&header::SEC_WEBSOCKET_PROTOCOL).collect();
         let subprotocol = match subprotocols[..] {
             [] => None,
@@ -203,7 +220,29 @@ impl Connect {
         Ok(Answer {
             subprotocol,
             headers: reply.headers,
+            #[cfg(feature = "deflate")]
+            deflate,
         })
+    }
+
+    #[cfg(feature = "deflate")]
+    fn judge_extensions(
+        &self,
+        reply: &Reply,
+    ) -> Result<Option<crate::deflate::Agreed>, HandshakeError> {
+        let values = reply.values(&header::SEC_WEBSOCKET_EXTENSIONS);
+        let Some(offered) = &self.offered else {
+            return unasked(reply).map(|()| None);
+        };
+        crate::deflate::judge(values, offered).map_err(|wrong| match wrong {
+            crate::deflate::Wrong::Extension => HandshakeError::AnswerExtension,
+            crate::deflate::Wrong::Parameter => HandshakeError::AnswerDeflate,
+        })
+    }
+
+    #[cfg(not(feature = "deflate"))]
+    fn judge_extensions(&self, reply: &Reply) -> Result<(), HandshakeError> {
+        unasked(reply)
     }
 
     fn begin_refusal(&mut self, reply: Reply) -> Result<(), HandshakeError> {
@@ -283,6 +322,14 @@ impl Connect {
     }
 }
 
+/// Without an offer there is nothing that the server may choose.
+fn unasked(reply: &Reply) -> Result<(), HandshakeError> {
+    match reply.elements(&header::SEC_WEBSOCKET_EXTENSIONS).next() {
+        None => Ok(()),
+        Some(_) => Err(HandshakeError::AnswerExtension),
+    }
+}
+
 fn check(request: &ConnectRequest) -> Result<(), Misuse> {
     if !is_authority(&request.host) {
         return Err(Misuse::InvalidHost);
@@ -332,7 +379,12 @@ fn check(request: &ConnectRequest) -> Result<(), Misuse> {
     Ok(())
 }
 
-fn write_request(request: &ConnectRequest, key: &str, output: &mut Vec<u8>) {
+fn write_request(
+    request: &ConnectRequest,
+    key: &str,
+    extension: Option<String>,
+    output: &mut Vec<u8>,
+) {
     output.extend_from_slice(b"GET ");
     output.extend_from_slice(request.target.as_bytes());
     output.extend_from_slice(b" HTTP/1.1\r\n");
@@ -346,6 +398,13 @@ fn write_request(request: &ConnectRequest, key: &str, output: &mut Vec<u8>) {
     if !request.subprotocols.is_empty() {
         let list = request.subprotocols.join(", ");
         write_field(&header::SEC_WEBSOCKET_PROTOCOL, list.as_bytes(), output);
+    }
+    if let Some(extension) = extension {
+        write_field(
+            &header::SEC_WEBSOCKET_EXTENSIONS,
+            extension.as_bytes(),
+            output,
+        );
     }
     for (name, value) in &request.headers {
         write_field(name, value.as_bytes(), output);

@@ -46,6 +46,8 @@ pub enum HandshakeError {
     AnswerSubprotocol,
     /// Client: the server chose an extension that was not offered.
     AnswerExtension,
+    /// Client: the server's parameters of permessage-deflate do not fit the offer (RFC 7692 §5.1).
+    AnswerDeflate,
     /// Client: the stream ended before the answer was complete.
     EndOfStream,
     /// Client: no complete answer in time.
@@ -84,6 +86,7 @@ impl HandshakeError {
             | Self::AcceptWrong
             | Self::AnswerSubprotocol
             | Self::AnswerExtension
+            | Self::AnswerDeflate
             | Self::EndOfStream => StatusCode::BAD_GATEWAY,
         }
     }
@@ -161,6 +164,10 @@ impl fmt::Display for HandshakeError {
                 "the server chose a subprotocol that was not offered: offer the one it speaks"
             }
             Self::AnswerExtension => "the server chose an extension that was not offered",
+            Self::AnswerDeflate => {
+                "the server's parameters of permessage-deflate do not fit the offer: connect \
+                 without compression"
+            }
             Self::EndOfStream => "the server closed the connection before it answered",
             Self::TimedOut => "the server did not answer in time",
         })

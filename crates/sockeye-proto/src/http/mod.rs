@@ -34,4 +34,6 @@ pub(crate) use reply::{Reply, ReplyBody};
 pub(crate) use response::write_field;
 pub(crate) use scan::Scanner;
 pub(crate) use target::{is_authority, split_authority};
+#[cfg(feature = "deflate")]
+pub(crate) use token::is_tchar;
 pub(crate) use token::is_token;

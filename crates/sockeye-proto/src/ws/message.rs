@@ -106,11 +106,19 @@ impl<'m> From<&'m [u8]> for Message<'m> {
 /// assert_eq!(&**prepared.frame(), b"\x81\x02hi");
 /// assert_eq!(prepared.message(), Message::Text("hi"));
 /// ```
+///
+/// Compressed forms are made when a connection first asks for one, and shared as well.
 #[derive(Clone)]
 pub struct Prepared {
+    framed: Arc<Framed>,
+}
+
+struct Framed {
     frame: Arc<[u8]>,
     kind: Kind,
     header_len: u8,
+    #[cfg(feature = "deflate")]
+    packed: packed::Cache,
 }
 
 impl Prepared {
@@ -130,9 +138,13 @@ impl Prepared {
         let header_len = frame.len() as u8;
         frame.extend_from_slice(data);
         Self {
-            frame: frame.into(),
-            kind,
-            header_len,
+            framed: Arc::new(Framed {
+                frame: frame.into(),
+                kind,
+                header_len,
+                #[cfg(feature = "deflate")]
+                packed: packed::Cache::default(),
+            }),
         }
     }
 
@@ -147,21 +159,22 @@ impl Prepared {
     }
 
     /// What the message is made of.
-    pub const fn kind(&self) -> Kind {
-        self.kind
+    pub fn kind(&self) -> Kind {
+        self.framed.kind
     }
 
     /// The payload of the message.
     pub fn data(&self) -> &[u8] {
-        self.frame
-            .get(usize::from(self.header_len)..)
-            .unwrap_or_default()
+        let Framed {
+            frame, header_len, ..
+        } = &*self.framed;
+        frame.get(usize::from(*header_len)..).unwrap_or_default()
     }
 
     /// The message. For text this looks through the bytes once more: where bytes will do,
     /// [`data`](Self::data) costs nothing.
     pub fn message(&self) -> Message<'_> {
-        match self.kind {
+        match self.framed.kind {
             // Made from a `str`, so it is one.
             Kind::Text => Message::Text(utf8::validate(self.data()).unwrap_or_default()),
             Kind::Binary => Message::Binary(self.data()),
@@ -169,8 +182,8 @@ impl Prepared {
     }
 
     /// The whole frame, as a server sends it.
-    pub const fn frame(&self) -> &Arc<[u8]> {
-        &self.frame
+    pub fn frame(&self) -> &Arc<[u8]> {
+        &self.framed.frame
     }
 }
 
@@ -183,9 +196,58 @@ impl From<Message<'_>> for Prepared {
 impl fmt::Debug for Prepared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Prepared")
-            .field("kind", &self.kind)
+            .field("kind", &self.kind())
             .field("payload_len", &self.data().len())
             .finish()
+    }
+}
+
+#[cfg(feature = "deflate")]
+mod packed {
+    //! Compressed frames of one message, each made once.
+
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    use super::Prepared;
+    use crate::deflate::{Pool, WindowBits};
+    use crate::frame::FrameHeader;
+
+    /// By window and level; `None` if the message would not become shorter.
+    #[derive(Default)]
+    pub(super) struct Cache(Mutex<Vec<Entry>>);
+
+    type Entry = ((WindowBits, u8), Option<Arc<[u8]>>);
+
+    impl Prepared {
+        /// The frame of a server with the message compressed so, on its own.
+        pub(in crate::ws) fn packed(
+            &self,
+            bits: WindowBits,
+            level: u8,
+            pool: &mut Pool,
+        ) -> Option<Arc<[u8]>> {
+            let Cache(cache) = &self.framed.packed;
+            let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some((_, frame)) = cache.iter().find(|(key, _)| *key == (bits, level)) {
+                return frame.clone();
+            }
+            let packed = pool.deflate(bits, level, None, self.data(), true);
+            let frame = (packed.len() < self.data().len()).then(|| {
+                let mut frame = Vec::with_capacity(FrameHeader::MAX_LEN + packed.len());
+                FrameHeader {
+                    fin: true,
+                    rsv1: true,
+                    opcode: self.kind().opcode(),
+                    mask: None,
+                    payload_len: packed.len() as u64,
+                }
+                .encode(&mut frame);
+                frame.extend_from_slice(packed);
+                frame.into()
+            });
+            cache.push(((bits, level), Option::clone(&frame)));
+            frame
+        }
     }
 }
 

@@ -8,7 +8,8 @@
 //! # Copies
 //! A message that is one frame and wholly in the input is handed out where it lies: no copy. Any
 //! other is assembled: one copy, into a buffer that grows with the data, never with a length that
-//! was only announced. Sending copies once, into the output.
+//! was only announced. Sending copies once, into the output. What is compressed takes one copy more
+//! in either direction.
 //!
 //! # States
 //! | state | our Close | peer's Close | violation | end of stream | deadline |
@@ -45,6 +46,11 @@
 mod deadline;
 mod event;
 mod message;
+#[cfg(feature = "deflate")]
+mod packed;
+#[cfg(not(feature = "deflate"))]
+#[path = "unpacked.rs"]
+mod packed;
 mod receive;
 mod send;
 
@@ -85,6 +91,21 @@ pub struct Config {
     pub limits: Limits,
     /// How messages are handed out.
     pub delivery: Delivery,
+    /// What the handshake agreed on for compression; `None`: not to compress.
+    #[cfg(feature = "deflate")]
+    pub deflate: Option<crate::deflate::Settings>,
+}
+
+impl Config {
+    /// Without compression.
+    pub fn new(limits: Limits, delivery: Delivery) -> Self {
+        Self {
+            limits,
+            delivery,
+            #[cfg(feature = "deflate")]
+            deflate: None,
+        }
+    }
 }
 
 /// One WebSocket connection, after its handshake.
@@ -136,6 +157,10 @@ pub struct WebSocket {
     sending: Option<Kind>,
     /// No chunk of the message being received has been handed out.
     first: bool,
+    /// The message being received is compressed.
+    unpacking: bool,
+    /// The fragmented message being sent is compressed.
+    packing: bool,
     role: Role,
     phase: Phase,
 }
@@ -166,6 +191,8 @@ impl WebSocket {
             receiving: None,
             sending: None,
             first: false,
+            unpacking: false,
+            packing: false,
             role,
             phase: Phase::Open,
         }

@@ -6,6 +6,7 @@
 
 use std::mem;
 
+use super::packed::Packed;
 use super::{Chunk, Delivery, Event, Kind, Phase, Role, WebSocket};
 use crate::bytes::{Bytes, Text};
 use crate::close::CloseFrame;
@@ -39,19 +40,21 @@ impl Reading {
 /// What is still to come of a frame whose header was accepted.
 #[derive(Clone, Copy)]
 pub(super) struct Frame {
-    remaining: u64,
+    pub(super) remaining: u64,
     /// Rotated to the next byte of the payload.
-    mask: Mask,
+    pub(super) mask: Mask,
     opcode: Opcode,
-    fin: bool,
+    pub(super) fin: bool,
 }
 
 /// What a connection holds only while something is in several pieces or kept back.
 #[derive(Default)]
 pub(super) struct Parts {
-    text: String,
-    binary: Vec<u8>,
+    pub(super) text: String,
+    pub(super) binary: Vec<u8>,
     control: Vec<u8>,
+    /// What compression holds.
+    pub(super) packed: Packed,
     /// The answer to the newest ping that came while the output was blocked.
     pub(super) pong: Option<Vec<u8>>,
 }
@@ -115,6 +118,10 @@ impl WebSocket {
                 None => return Ok(None),
             },
         };
+        if self.unpacking && !frame.opcode.is_control() && self.phase != Phase::Discarding {
+            self.active = cx.now;
+            return self.receive_packed(frame, input, cx);
+        }
         let payload = self.read_payload(&mut frame, input)?;
         if frame.opcode.is_control() {
             return self.control_frame(frame, payload, cx);
@@ -184,7 +191,9 @@ impl WebSocket {
 
     /// Judges a header against the role, the message in progress and the limits.
     fn accept(&mut self, header: FrameHeader) -> Result<Frame, Violation> {
-        if header.rsv1 {
+        // RFC 7692 §6.1: only the first frame of a message tells that it is compressed.
+        let begins = matches!(header.opcode, Opcode::Text | Opcode::Binary);
+        if header.rsv1 && !(begins && self.may_unpack()) {
             return Err(Violation::ReservedBits);
         }
         match (self.role, header.mask) {
@@ -215,6 +224,7 @@ impl WebSocket {
         if self.receiving.is_none() {
             self.receiving = Some(kind);
             self.first = true;
+            self.unpacking = header.rsv1;
             self.message_len = 0;
             self.fragment_count = 0;
         }
@@ -224,10 +234,16 @@ impl WebSocket {
             return Ok(());
         }
         let limits = &self.config.limits;
-        if header.payload_len > limits.frame_len {
+        // What cannot be compressed grows a little instead: the bound of what is inflated is met
+        // while it is.
+        let slack = |len: u64| match self.unpacking {
+            true => len.saturating_add(len / 64 + 1024),
+            false => len,
+        };
+        if header.payload_len > slack(limits.frame_len) {
             return Err(Violation::FrameTooBig);
         }
-        if self.message_len > limits.message_len as u64 {
+        if self.message_len > slack(limits.message_len as u64) {
             return Err(Violation::MessageTooBig);
         }
         if self.fragment_count > limits.fragment_count {
@@ -253,6 +269,12 @@ impl WebSocket {
         }
         let (payload, rest) = bytes.split_at_mut(len);
         *input = rest;
+        self.note_read(frame, len);
+        Ok(payload)
+    }
+
+    /// Notes that `len` bytes of a payload are taken.
+    pub(super) fn note_read(&mut self, frame: &mut Frame, len: usize) {
         frame.remaining -= len as u64;
         self.reading = if frame.remaining == 0 {
             Reading::between()
@@ -260,7 +282,6 @@ impl WebSocket {
             frame.mask = frame.mask.rotated(len);
             Reading::Payload(*frame)
         };
-        Ok(payload)
     }
 
     fn streams_text(&self, frame: &Frame) -> bool {
@@ -274,20 +295,9 @@ impl WebSocket {
     /// first: what stands before it is handed out, however the input was cut.
     fn check_text(&mut self, frame: &Frame, data: &mut [u8]) -> Result<usize, Violation> {
         let last = frame.fin && frame.remaining == data.len() as u64;
-        let before = self.utf8;
-        if self.utf8.check(data).is_ok() && (!last || self.utf8.finish().is_ok()) {
-            return Ok(data.len());
-        }
-        self.utf8 = before;
-        let mut good = 0;
-        for byte in &*data {
-            let mut utf8 = self.utf8;
-            let ends = last && good + 1 == data.len();
-            if utf8.check(&[*byte]).is_err() || (ends && utf8.finish().is_err()) {
-                break;
-            }
-            self.utf8 = utf8;
-            good += 1;
+        let good = self.good_len(data, last);
+        if good == data.len() {
+            return Ok(good);
         }
         if good == 0 {
             return Err(Violation::InvalidText);
@@ -296,6 +306,26 @@ impl WebSocket {
             frame.mask.apply(&mut data[good..], good);
         }
         Ok(good)
+    }
+
+    /// How many bytes at the front continue the text; all of them, if it is right to its end.
+    pub(super) fn good_len(&mut self, data: &[u8], last: bool) -> usize {
+        let before = self.utf8;
+        if self.utf8.check(data).is_ok() && (!last || self.utf8.finish().is_ok()) {
+            return data.len();
+        }
+        self.utf8 = before;
+        let mut good = 0;
+        for byte in data {
+            let mut utf8 = self.utf8;
+            let ends = last && good + 1 == data.len();
+            if utf8.check(&[*byte]).is_err() || (ends && utf8.finish().is_err()) {
+                break;
+            }
+            self.utf8 = utf8;
+            good += 1;
+        }
+        good
     }
 
     fn assemble<'b>(
@@ -316,25 +346,38 @@ impl WebSocket {
         if data.is_empty() && !last {
             return Ok(None);
         }
-        let parts = self.parts.get_or_insert_default();
-        match kind {
-            Kind::Text => {
-                self.utf8
-                    .append(data, &mut parts.text)
-                    .map_err(|_| Violation::InvalidText)?;
-            }
-            Kind::Binary => parts.binary.extend_from_slice(data),
-        }
+        self.append(kind, data)?;
         if !last {
             return Ok(None);
         }
+        self.assembled(kind).map(Some)
+    }
+
+    /// Adds to the message under assembly.
+    pub(super) fn append(&mut self, kind: Kind, data: &[u8]) -> Result<(), Violation> {
+        let parts = self.parts.get_or_insert_default();
+        match kind {
+            Kind::Text => self
+                .utf8
+                .append(data, &mut parts.text)
+                .map_err(|_| Violation::InvalidText),
+            Kind::Binary => {
+                parts.binary.extend_from_slice(data);
+                Ok(())
+            }
+        }
+    }
+
+    /// The message under assembly, which is complete.
+    pub(super) fn assembled(&mut self, kind: Kind) -> Result<Event<'static>, Violation> {
         self.utf8.finish().map_err(|_| Violation::InvalidText)?;
+        let parts = self.parts.get_or_insert_default();
         let event = match kind {
             Kind::Text => Event::Text(Text::Owned(mem::take(&mut parts.text))),
             Kind::Binary => Event::Binary(Bytes::Owned(mem::take(&mut parts.binary))),
         };
         self.tidy();
-        Ok(Some(event))
+        Ok(event)
     }
 
     fn stream<'b>(
@@ -439,6 +482,7 @@ impl WebSocket {
         if let Some(parts) = &mut self.parts {
             parts.text = String::new();
             parts.binary = Vec::new();
+            parts.packed.drop_message();
             self.tidy();
         }
     }
@@ -449,6 +493,7 @@ impl WebSocket {
             parts.text.is_empty()
                 && parts.binary.is_empty()
                 && parts.control.is_empty()
+                && parts.packed.is_empty()
                 && parts.pong.is_none()
         };
         if self.parts.as_deref().is_some_and(empty) {

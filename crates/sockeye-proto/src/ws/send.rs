@@ -9,7 +9,8 @@ use crate::frame::{FrameHeader, Opcode};
 use crate::violation::Misuse;
 
 impl WebSocket {
-    /// Sends a message in one frame.
+    /// Sends a message in one frame, compressed if that was agreed on, it is long enough, and it
+    /// becomes shorter.
     ///
     /// # Errors
     /// [`Misuse::AlreadyClosing`] and [`Misuse::NotOpen`] once a Close has gone out or come in,
@@ -17,12 +18,31 @@ impl WebSocket {
     pub fn send(&mut self, message: Message<'_>, cx: &mut Cx<'_>) -> Result<(), Misuse> {
         self.may_send()?;
         self.active = cx.now;
+        if !self.send_packed(message, cx) {
+            self.frame(message.kind().opcode(), true, message.data(), cx);
+        }
+        Ok(())
+    }
+
+    /// Sends a message as it is, whatever was agreed on: what is compressed or encrypted already,
+    /// or mixes secrets with what others may choose (RFC 7692 §8).
+    ///
+    /// # Errors
+    /// As for [`send`](Self::send).
+    pub fn send_uncompressed(
+        &mut self,
+        message: Message<'_>,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), Misuse> {
+        self.may_send()?;
+        self.active = cx.now;
         self.frame(message.kind().opcode(), true, message.data(), cx);
         Ok(())
     }
 
     /// Sends a part of a message as a frame of its own; `last` ends the message. Control frames
-    /// may go between the fragments, other messages may not (RFC 6455 §5.4).
+    /// may go between the fragments, other messages may not (RFC 6455 §5.4). The first fragment
+    /// decides whether all of them are compressed.
     ///
     /// # Errors
     /// [`Misuse::AlreadyClosing`] and [`Misuse::NotOpen`] as for [`send`](Self::send),
@@ -40,15 +60,22 @@ impl WebSocket {
             Some(begun) if begun == kind => Opcode::Continuation,
             Some(_) => return Err(Misuse::MixedKinds),
         };
+        if opcode != Opcode::Continuation {
+            self.packing = self.may_pack(fragment.data().len());
+        }
         self.sending = if last { None } else { Some(kind) };
         self.active = cx.now;
-        self.frame(opcode, last, fragment.data(), cx);
+        if self.packing {
+            self.frame_packed(opcode, last, fragment.data(), cx);
+        } else {
+            self.frame(opcode, last, fragment.data(), cx);
+        }
         Ok(())
     }
 
     /// Whether a message may be sent now. Who queues the frame of a
-    /// [`Prepared`](crate::ws::Prepared) by itself asks here first, and tells
-    /// [`note_sent`](Self::note_sent) afterwards.
+    /// [`Prepared`](crate::ws::Prepared) by itself asks here first, takes it from
+    /// [`frame_of`](Self::frame_of), and tells [`note_sent`](Self::note_sent) afterwards.
     ///
     /// # Errors
     /// As for [`send`](Self::send).
@@ -198,20 +225,25 @@ impl WebSocket {
             Role::Client => Some(cx.shared.mask()),
             Role::Server => None,
         };
-        let payload_len = data.len() as u64;
-        cx.output.reserve(FrameHeader::MAX_LEN + data.len());
-        FrameHeader {
+        let header = FrameHeader {
             fin,
             rsv1: false,
             opcode,
             mask,
-            payload_len,
-        }
-        .encode(cx.output);
-        let start = cx.output.len();
-        cx.output.extend_from_slice(data);
-        if let Some(mask) = mask {
-            mask.apply(&mut cx.output[start..], 0);
-        }
+            payload_len: data.len() as u64,
+        };
+        put_frame(header, data, cx.output);
+    }
+}
+
+/// Appends a frame, masked if the header says so.
+#[inline]
+pub(super) fn put_frame(header: FrameHeader, data: &[u8], output: &mut Vec<u8>) {
+    output.reserve(FrameHeader::MAX_LEN + data.len());
+    header.encode(output);
+    let start = output.len();
+    output.extend_from_slice(data);
+    if let Some(mask) = header.mask {
+        mask.apply(&mut output[start..], 0);
     }
 }

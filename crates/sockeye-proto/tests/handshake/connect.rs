@@ -103,6 +103,8 @@ fn the_request_is_written_as_asked() {
         origin: Some("https://example.org".into()),
         subprotocols: vec!["chat.v2".into(), "chat.v1".into()],
         headers: HeaderMap::from_iter([(header::USER_AGENT, HeaderValue::from_static("sockeye"))]),
+        #[cfg(feature = "deflate")]
+        deflate: None,
     })
     .unwrap();
     let output = String::from_utf8(rig.output).unwrap();

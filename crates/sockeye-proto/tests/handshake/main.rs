@@ -3,5 +3,7 @@
 
 mod accept;
 mod connect;
+#[cfg(feature = "deflate")]
+mod deflate;
 mod pair;
 mod rig;

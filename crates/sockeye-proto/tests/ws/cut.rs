@@ -2,7 +2,7 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use sockeye_proto::ws::{Delivery, Role};
+use sockeye_proto::ws::{Config, Delivery, Role};
 use sockeye_proto::{CloseCode, FrameHeader, Limits, Mask, Opcode};
 
 use crate::rig::{Choice, Frame, Rig, Seen, joined};
@@ -30,6 +30,7 @@ struct Setting {
     role: Role,
     delivery: Delivery,
     before: Before,
+    deflate: Option<bool>,
 }
 
 fn settings() -> impl Strategy<Value = Setting> {
@@ -37,16 +38,37 @@ fn settings() -> impl Strategy<Value = Setting> {
         prop_oneof![Just(Role::Client), Just(Role::Server)],
         prop_oneof![Just(Delivery::Whole), Just(Delivery::Streaming)],
         prop_oneof![4 => Just(Before::Nothing), 1 => Just(Before::Close), 1 => Just(Before::Drain)],
+        any::<Option<bool>>(),
     )
-        .prop_map(|(role, delivery, before)| Setting {
+        .prop_map(|(role, delivery, before, deflate)| Setting {
             role,
             delivery,
             before,
+            deflate,
         })
 }
 
+impl Setting {
+    fn config(self) -> Config {
+        #[cfg_attr(
+            not(feature = "deflate"),
+            expect(unused_mut, reason = "there is nothing to set")
+        )]
+        let mut config = Config::new(limits(), self.delivery);
+        #[cfg(feature = "deflate")]
+        {
+            use sockeye_proto::deflate::Settings;
+            config.deflate = self.deflate.map(|takeover| match takeover {
+                true => Settings::takeover(),
+                false => Settings::default(),
+            });
+        }
+        config
+    }
+}
+
 fn run<'a>(setting: Setting, pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<Seen>, Vec<Frame>) {
-    let mut rig = Rig::new(setting.role, limits(), setting.delivery);
+    let mut rig = Rig::with_config(setting.role, setting.config());
     match setting.before {
         Before::Nothing => {}
         Before::Close => rig.call(|socket, cx| socket.close(CloseCode::NORMAL, "", cx)),
@@ -58,7 +80,14 @@ fn run<'a>(setting: Setting, pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<See
     let lost = rig.with(|socket, cx| socket.receive_eof(cx));
     rig.seen.extend(lost.map(Seen::from));
     let (seen, output) = rig.take();
-    (joined(seen), output)
+    let mut seen = joined(seen);
+    for seen in &mut seen {
+        // How much of a compressed frame was needed for what stands before an error.
+        if let (Some(_), Seen::Chunk { remaining, .. }) = (setting.deflate, seen) {
+            *remaining = 0;
+        }
+    }
+    (seen, output)
 }
 
 fn judge(setting: Setting, bytes: &[u8], seed: u64) {
@@ -118,16 +147,19 @@ fn frame(role: Role) -> impl Strategy<Value = Vec<u8>> {
         1 => "[x]{100,220}".prop_map(String::into_bytes),
         1 => Just(vec![0x03, 0xe8, b'o', b'k']),
     ];
+    // Compressed: two blocks, a reference to what was before, a final block, none, 60 kB of zeros.
+    let deflated = prop_oneof![
+        Just(&b"\xf2\x48\x05\x00\x00\x00\xff\xff\xca\xc9\xc9\x07\x00"[..]),
+        Just(&b"\xf2\x00\x11\x00\x00"[..]),
+        Just(&b"\xf3\x48\xcd\xc9\xc9\x07\x00\x00"[..]),
+        Just(&b"\x00"[..]),
+        Just(&b"\xec\xc1\x01\x01\x00\x00\x00\x80\x90\xfe\xaf\xee\x08\x0a"[..]),
+    ];
+    let payload = prop_oneof![5 => payload, 2 => deflated.prop_map(<[u8]>::to_vec)];
     let odd = prop_oneof![30 => Just(false), 1 => Just(true)];
-    (
-        opcode,
-        any::<bool>(),
-        payload,
-        any::<[u8; 4]>(),
-        odd.clone(),
-        odd,
-    )
-        .prop_map(move |(opcode, fin, payload, key, odd_mask, rsv1)| {
+    let rsv1 = prop_oneof![3 => Just(false), 1 => Just(true)];
+    (opcode, any::<bool>(), payload, any::<[u8; 4]>(), odd, rsv1).prop_map(
+        move |(opcode, fin, payload, key, odd_mask, rsv1)| {
             let mask = ((role == Role::Server) != odd_mask).then_some(Mask::new(key));
             let fin = fin || opcode.is_control();
             let payload_len = payload.len() as u64;
@@ -144,7 +176,8 @@ fn frame(role: Role) -> impl Strategy<Value = Vec<u8>> {
             bytes.extend(payload);
             mask.unwrap_or_default().apply(&mut bytes[start..], 0);
             bytes
-        })
+        },
+    )
 }
 
 fn conversation() -> impl Strategy<Value = (Setting, Vec<u8>)> {

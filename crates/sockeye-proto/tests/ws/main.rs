@@ -4,6 +4,8 @@
 
 mod cut;
 mod deadline;
+#[cfg(feature = "deflate")]
+mod deflate;
 mod dialogue;
 mod limit;
 mod pair;

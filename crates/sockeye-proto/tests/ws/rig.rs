@@ -117,11 +117,14 @@ pub(crate) struct Rig {
 
 impl Rig {
     pub(crate) fn new(role: Role, limits: Limits, delivery: Delivery) -> Self {
+        Self::with_config(role, Config::new(limits, delivery))
+    }
+
+    pub(crate) fn with_config(role: Role, config: Config) -> Self {
         #[expect(clippy::disallowed_methods, reason = "the base of simulated time")]
         let now = Instant::now();
-        let config = Arc::new(Config { limits, delivery });
         Self {
-            socket: WebSocket::new(role, config, now),
+            socket: WebSocket::new(role, Arc::new(config), now),
             now,
             output: Vec::new(),
             blocked: false,
@@ -198,6 +201,7 @@ impl Rig {
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Frame {
     pub(crate) fin: bool,
+    pub(crate) rsv1: bool,
     pub(crate) opcode: Opcode,
     pub(crate) masked: bool,
     pub(crate) payload: Vec<u8>,
@@ -207,9 +211,10 @@ impl fmt::Debug for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let fin = if self.fin { "fin " } else { "" };
         let mask = if self.masked { "masked " } else { "" };
+        let rsv1 = if self.rsv1 { "rsv1 " } else { "" };
         write!(
             f,
-            "{fin}{mask}{:?} \"{}\"",
+            "{fin}{rsv1}{mask}{:?} \"{}\"",
             self.opcode,
             self.payload.escape_ascii()
         )
@@ -226,9 +231,9 @@ pub(crate) fn frames(mut output: &[u8]) -> Vec<Frame> {
         let (payload, rest) = output[len..].split_at(header.payload_len as usize);
         let mut payload = payload.to_vec();
         header.mask.unwrap_or_default().apply(&mut payload, 0);
-        assert!(!header.rsv1);
         frames.push(Frame {
             fin: header.fin,
+            rsv1: header.rsv1,
             opcode: header.opcode,
             masked: header.mask.is_some(),
             payload,
@@ -240,12 +245,23 @@ pub(crate) fn frames(mut output: &[u8]) -> Vec<Frame> {
 
 /// A frame as the peer of `role` sends it.
 pub(crate) fn frame_to(role: Role, opcode: Opcode, fin: bool, payload: &[u8]) -> Vec<u8> {
+    frame_with(role, opcode, fin, false, payload)
+}
+
+/// The same with RSV1 as given.
+pub(crate) fn frame_with(
+    role: Role,
+    opcode: Opcode,
+    fin: bool,
+    rsv1: bool,
+    payload: &[u8],
+) -> Vec<u8> {
     let mask = (role == Role::Server).then(|| Mask::new([0x37, 0xfa, 0x21, 0x3d]));
     let payload_len = payload.len() as u64;
     let mut bytes = Vec::new();
     FrameHeader {
         fin,
-        rsv1: false,
+        rsv1,
         opcode,
         mask,
         payload_len,

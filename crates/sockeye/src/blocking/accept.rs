@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use http::{HeaderMap, StatusCode, header};
 use sockeye_proto::handshake::{Accept, OriginPolicy};
 use sockeye_proto::http::{self as proto_http, BodyPlan, Request, ResponseHead, Server};
-use sockeye_proto::ws::{self, Config, Fate, Role};
+use sockeye_proto::ws::{Config, Fate, Role};
 use sockeye_proto::{Cx, Limits, Shared};
 
 use super::error::AcceptError;
@@ -19,6 +19,7 @@ use super::stream::TimedStream;
 use super::wait::{earlier, is_due, wait, watch};
 use super::websocket::{About, WebSocket, seed};
 use crate::clock::Clock;
+use crate::compression::{self, Outcome, Wish};
 use crate::http::{Body, Response};
 use crate::poll::Interest;
 use crate::protocol::{AcceptOptions, Accepted, Peer, Reject};
@@ -52,6 +53,7 @@ pub struct Acceptor {
     limits: Limits,
     origin: OriginPolicy,
     subprotocols: Vec<String>,
+    compression: Wish,
 }
 
 impl Acceptor {
@@ -76,6 +78,14 @@ impl Acceptor {
     /// on, unless the program names one; a client that offers none of them is accepted without.
     pub fn subprotocol(mut self, name: impl Into<String>) -> Self {
         self.subprotocols.push(name.into());
+        self
+    }
+
+    /// The compression (permessage-deflate, RFC 7692) that clients which offer it get. Off unless it
+    /// is called: what an engine has once, half a megabyte, is there for each connection here.
+    #[cfg(feature = "deflate")]
+    pub fn deflate(mut self, settings: impl Into<Option<crate::deflate::Settings>>) -> Self {
+        self.compression = settings.into();
         self
     }
 
@@ -140,11 +150,11 @@ impl Acceptor {
                 Err(error) => Err(Refusal::from(AcceptError::Http(error))),
             };
             rest.left(cursor);
-            let (session, options) = match outcome {
+            let (session, options, outcome) = match outcome {
                 Ok(accepted) => accepted,
                 Err(refusal) => return Err(visit.refuse(refusal, &mut input)),
             };
-            return Ok((self.open(visit, input, config, options)?, session));
+            return Ok((self.open(visit, input, config, options, outcome)?, session));
         }
     }
 
@@ -154,8 +164,8 @@ impl Acceptor {
         request: &Request<'_>,
         visit: &mut Visit<S>,
         decide: impl FnOnce(&Request<'_>, &Peer) -> Result<Accepted<T>, Reject>,
-    ) -> Result<(T, AcceptOptions), Refusal> {
-        let accept = Accept::new(request, &self.origin).map_err(AcceptError::Handshake)?;
+    ) -> Result<(T, AcceptOptions, Outcome), Refusal> {
+        let mut accept = Accept::new(request, &self.origin).map_err(AcceptError::Handshake)?;
         let peer = visit.pipe.stream().peer();
         let peer = peer.map_err(|error| AcceptError::io("peer", error))?;
         let Accepted {
@@ -170,10 +180,12 @@ impl Acceptor {
             options.subprotocol = agreed.map(str::to_owned);
         }
         let (_, mut cx) = visit.parts(Clock::read());
+        let outcome =
+            compression::negotiate(&mut accept, &self.compression, &self.limits, cx.shared);
         accept
             .respond(options.subprotocol.as_deref(), &options.headers, &mut cx)
             .map_err(AcceptError::Answer)?;
-        Ok((session, options))
+        Ok((session, options, outcome))
     }
 
     fn open<S: TimedStream>(
@@ -182,6 +194,7 @@ impl Acceptor {
         input: Input,
         config: Arc<Config>,
         options: AcceptOptions,
+        outcome: Outcome,
     ) -> Result<WebSocket<S>, AcceptError> {
         let Visit {
             mut pipe, shared, ..
@@ -199,7 +212,7 @@ impl Acceptor {
             delivery: options.delivery,
             ..Arc::unwrap_or_clone(config)
         });
-        let machine = ws::WebSocket::new(Role::Server, config, now);
+        let machine = compression::single(Role::Server, config, outcome, now);
         Ok(WebSocket::new(pipe, machine, shared, input, about))
     }
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use sockeye_proto::handshake::{Connect, HandshakeError};
-use sockeye_proto::ws::{self, Config, Role};
+use sockeye_proto::ws::{Config, Role};
 use sockeye_proto::{Cx, Limits};
 
 use super::dial::{connect_tcp, connect_unix, resolve};
@@ -24,6 +24,7 @@ use crate::client::{
     ProxyKind, Step,
 };
 use crate::clock::Clock;
+use crate::compression::{self, Wish};
 use crate::error::Error;
 use crate::tls::{ClientTls, ClientTlsOptions, Roots, TlsError};
 
@@ -287,10 +288,7 @@ impl Trip<'_> {
     /// Does the opening handshake.
     fn open<S: TimedStream>(&self, stream: S) -> Result<WebSocket<S>, ConnectError> {
         let handshake = |cause| self.error(Step::Handshake, cause);
-        let config = Arc::new(Config {
-            limits: self.limits.clone(),
-            delivery: self.options.delivery,
-        });
+        let config = Arc::new(Config::new(self.limits.clone(), self.options.delivery));
         let mut pipe = Pipe::new(stream);
         let mut shared = seed().map_err(|error| handshake(ConnectCause::Io(error)))?;
         let mut input = Input::new();
@@ -300,10 +298,12 @@ impl Trip<'_> {
             shared: &mut shared,
             blocked: false,
         };
-        let mut machine = Connect::new(self.options.request(), Arc::clone(&config), &mut cx)
+        // A pool for one connection costs as much as one for thousands: it must be asked for.
+        let request = self.options.request(Wish::default());
+        let mut machine = Connect::new(request, Arc::clone(&config), &mut cx)
             .map_err(|misuse| handshake(ConnectCause::Request(misuse)))?
             .with_deadline(self.deadline);
-        let answer = loop {
+        let mut answer = loop {
             let heard = listen(&mut pipe, input.room(), self.deadline);
             let step = match pipe.stream().is_handshaking() {
                 true => Step::Tls,
@@ -343,13 +343,14 @@ impl Trip<'_> {
                 break answer;
             }
         };
+        let outcome = compression::outcome(&mut answer);
         let peer = pipe.stream().peer();
         let about = About {
             peer: peer.map_err(|error| handshake(ConnectCause::Io(error)))?,
             subprotocol: answer.subprotocol,
             headers: answer.headers,
         };
-        let machine = ws::WebSocket::new(Role::Client, config, Clock::read());
+        let machine = compression::single(Role::Client, config, outcome, Clock::read());
         Ok(WebSocket::new(pipe, machine, shared, input, about))
     }
 }

@@ -12,6 +12,7 @@ use sockeye_proto::ws::Delivery;
 use super::address::{Address, Destination};
 use super::credentials::{self, Credentials};
 use super::proxy::{Proxy, ProxyChoice};
+use crate::compression::Wish;
 use crate::error::Error;
 use crate::protocol::Overflow;
 use crate::tls::ClientTls;
@@ -45,6 +46,8 @@ pub struct ConnectOptions {
     pub(crate) proxy: ProxyChoice,
     pub(crate) max_redirects: u8,
     pub(crate) tracer: Option<Tracer>,
+    /// What to offer, if it is not what the engine does.
+    compression: Option<Wish>,
     /// Addresses that are known without asking anybody.
     resolved: Vec<(String, u16, IpAddr)>,
 }
@@ -76,6 +79,7 @@ impl ConnectOptions {
             proxy: ProxyChoice::default(),
             max_redirects: 0,
             tracer: None,
+            compression: None,
             resolved: Vec::new(),
         })
     }
@@ -242,6 +246,16 @@ impl ConnectOptions {
         self
     }
 
+    /// The compression (permessage-deflate, RFC 7692) to offer; `None`: none. The default is the
+    /// engine's, [`EngineBuilder::deflate`](crate::EngineBuilder::deflate), and for
+    /// [`blocking`](crate::blocking) connections none.
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub fn deflate(mut self, settings: impl Into<Option<crate::deflate::Settings>>) -> Self {
+        self.compression = Some(settings.into());
+        self
+    }
+
     /// How messages are handed over: whole (the default) or as chunks while they arrive.
     #[must_use]
     pub fn delivery(mut self, delivery: Delivery) -> Self {
@@ -269,7 +283,10 @@ impl ConnectOptions {
     }
 
     /// What to ask the server for.
-    pub(crate) fn request(&self) -> ConnectRequest {
+    pub(crate) fn request(&self, default: Wish) -> ConnectRequest {
+        let compression = self.compression.unwrap_or(default);
+        #[cfg(not(feature = "deflate"))]
+        let Wish = compression;
         let host = self.host.as_deref();
         ConnectRequest {
             host: host.unwrap_or_else(|| self.address.authority()).to_owned(),
@@ -277,6 +294,8 @@ impl ConnectOptions {
             origin: self.origin.clone(),
             subprotocols: self.subprotocols.clone(),
             headers: self.headers.clone(),
+            #[cfg(feature = "deflate")]
+            deflate: compression,
         }
     }
 

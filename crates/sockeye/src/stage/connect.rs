@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use sockeye_proto::handshake::{Answer, Connect, HandshakeError};
-use sockeye_proto::ws::{Role, WebSocket};
+use sockeye_proto::ws::Role;
 use sockeye_proto::{CloseCode, Cx};
 
 use super::race::Race;
@@ -23,6 +23,7 @@ use crate::client::{
     ConnectCause, ConnectError, ConnectOptions, Destination, Proxy, ProxyChoice, ProxyError,
     ProxyHandshake, ProxyKind, Step, UplinkId,
 };
+use crate::compression;
 use crate::conn::Conn;
 use crate::core::{Core, Deferred};
 use crate::engine::Engine;
@@ -361,7 +362,7 @@ impl Core {
         let Stage::Connect(connecting) = &mut entry.stage else {
             return;
         };
-        let request = connecting.options.request();
+        let request = connecting.options.request(self.compression.wish);
         let output = entry.outbox.tail(&mut self.pool);
         let mut cx = Cx {
             now,
@@ -517,7 +518,7 @@ impl Engine {
         }
     }
 
-    fn connected(&mut self, id: ConnId, answer: Answer) -> bool {
+    fn connected(&mut self, id: ConnId, mut answer: Answer) -> bool {
         let now = self.core.now();
         let Some(connecting) = self.core.connecting(id) else {
             return false;
@@ -533,11 +534,12 @@ impl Engine {
         let Some(index) = hosted.adopt(id, session) else {
             return false;
         };
-        let config = self.core.config(delivery);
+        let outcome = compression::outcome(&mut answer);
+        let socket = self.core.websocket(Role::Client, delivery, outcome, now);
         let Some(entry) = self.core.conns.get_mut(id) else {
             return false;
         };
-        entry.stage = Stage::WebSocket(WebSocket::new(Role::Client, config, now));
+        entry.stage = Stage::WebSocket(socket);
         entry.session = Some(SessionRef { protocol, index });
         entry.overflow = overflow;
         if answer.subprotocol.is_some() {

@@ -6,9 +6,10 @@
 use http::{StatusCode, header};
 use sockeye_proto::handshake::{Accept, HandshakeError};
 use sockeye_proto::http::{BodyPlan, Event, HttpError, Request, ResponseHead, Server, Timeout};
-use sockeye_proto::ws::{Role, WebSocket};
+use sockeye_proto::ws::Role;
 use sockeye_proto::{CloseCode, Cx};
 
+use crate::compression;
 use crate::conn::{Conn, Refusal, Sent};
 use crate::core::{Core, Deferred};
 use crate::engine::Engine;
@@ -158,7 +159,7 @@ impl Engine {
                 .respond(id, Response::status(StatusCode::NOT_FOUND));
             return;
         };
-        let accept = match Accept::new(request, &front.origin) {
+        let mut accept = match Accept::new(request, &front.origin) {
             Ok(accept) => accept,
             Err(error) => {
                 self.core.respond(id, refusal(&error));
@@ -173,7 +174,12 @@ impl Engine {
                 return;
             }
         };
-        let config = self.core.config(options.delivery);
+        let outcome = compression::negotiate(
+            &mut accept,
+            &front.compression,
+            &self.core.limits,
+            &self.core.shared,
+        );
         let subprotocol = options.subprotocol.as_deref().or(subprotocol);
         let spoken = subprotocol.map(Box::from);
         let Some((_, mut cx)) = self.core.http_stage(id) else {
@@ -189,10 +195,13 @@ impl Engine {
             return;
         }
         let now = self.core.now();
+        let socket = self
+            .core
+            .websocket(Role::Server, options.delivery, outcome, now);
         let Some(entry) = self.core.conns.get_mut(id) else {
             return;
         };
-        entry.stage = Stage::WebSocket(WebSocket::new(Role::Server, config, now));
+        entry.stage = Stage::WebSocket(socket);
         entry.session = Some(SessionRef {
             protocol: index,
             index: session,

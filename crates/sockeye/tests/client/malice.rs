@@ -86,7 +86,7 @@ fn wrong_answers() {
         ),
         (
             "\r\n\r\n",
-            "\r\nSec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=99\r\n\r\n",
+            "\r\nSec-WebSocket-Extensions: x-other; server_max_window_bits=99\r\n\r\n",
             "extension",
         ),
         ("\r\n\r\n", "\r\nno colon\r\n\r\n", "HTTP/1.1"),

@@ -30,7 +30,7 @@ impl Protocol for Source {
     fn on_writable(&mut self, conn: &mut Conn<'_>, sent: &mut usize) {
         while *sent < PIECES {
             *sent += 1;
-            let outcome = conn.send(&vec![0; PIECE]);
+            let outcome = conn.send_uncompressed(&vec![0; PIECE]);
             self.peak = self.peak.max(conn.backlog());
             if let Sent::Pressed(_) = outcome {
                 return conn.request_writable();
@@ -188,7 +188,10 @@ fn remaining_packet_payload() {
     const LEN: usize = 3_000_000;
     let mut house = House::new(Sink::default());
     let visit = Visit::open(&mut house.engine, house.visitor, &house.url);
-    house.engine.core().send(visit.id, &vec![7; LEN]);
+    house
+        .engine
+        .core()
+        .send_uncompressed(visit.id, &vec![7; LEN]);
     house.until("the whole message", |sink| {
         sink.chunks.last().is_some_and(|(.., last, _)| *last)
     });

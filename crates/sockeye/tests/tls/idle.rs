@@ -28,6 +28,16 @@ fn resident() -> usize {
     kilobytes.unwrap().parse::<usize>().unwrap() * 1024
 }
 
+/// A message that stays so when it is compressed.
+fn larger_than_a_record() -> Vec<u8> {
+    let mut state = 1u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    (0..40_000).map(|_| next()).collect()
+}
+
 /// Each part has a process of its own, so that nothing else is counted.
 const ROLE: &str = "SOCKEYE_TEST_ROLE";
 
@@ -90,7 +100,7 @@ fn serve() {
     // What the first connection allocates for all.
     let mut first = Client::new();
     let id = first.open(&url, &client_tls(backend, &ca));
-    first.echo(id, &[b'x'; 40_000]);
+    first.echo(id, &larger_than_a_record());
 
     let before = resident();
     let mut client = process(
@@ -124,7 +134,7 @@ fn connect() {
         .map(|_| {
             let id = client.open(&url, &tls);
             // Each is used for a message larger than a record before it is idle.
-            client.echo(id, &[b'x'; 40_000]);
+            client.echo(id, &larger_than_a_record());
             id
         })
         .collect();

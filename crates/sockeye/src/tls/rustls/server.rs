@@ -87,7 +87,11 @@ impl ResolvesServerCert for ByName {
                 .filter(usable)
                 .find(|key| is_for(key, &name))
         });
-        named.or_else(|| self.keys.iter().find(usable)).cloned()
+        // Without any that is usable rustls says best itself what is not in common.
+        named
+            .or_else(|| self.keys.iter().find(usable))
+            .or_else(|| self.keys.first())
+            .cloned()
     }
 }
 
