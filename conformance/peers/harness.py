@@ -63,11 +63,18 @@ class Process:
 
     @staticmethod
     def _read(stream: IO[bytes], kept: list[bytes], lines: queue.Queue[bytes | None] | None) -> None:
-        for line in stream:
-            kept.append(line)
+        line: list[bytes] = []
+        while chunk := stream.read1(1 << 20):  # type: ignore[attr-defined]
+            kept.append(chunk)
             if lines is not None:
-                lines.put(line)
+                line_end, *others = chunk.split(b'\n')
+                line.append(line_end)
+                for start in others:
+                    lines.put(b''.join(line))
+                    line = [start]
         if lines is not None:
+            if any(line):
+                lines.put(b''.join(line))
             lines.put(None)
 
     @property
@@ -93,7 +100,7 @@ class Process:
         except queue.Empty:
             raise AssertionError(f'{self.command} printed no further line in {seconds:g} s') from None
         assert line is not None, f'{self.command} ended its output; on stderr: {self.stderr()}'
-        return line.decode().rstrip('\n')
+        return line.decode()
 
     def stdout(self) -> bytes:
         return b''.join(self.out)

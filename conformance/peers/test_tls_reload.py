@@ -36,9 +36,10 @@ class Reloading:
 
     def reload(self) -> str:
         """What the server then says."""
-        before = len(self.server.err)
+        before = len(self.server.stderr())
         self.server.signal(signal.SIGHUP)
-        return eventually(lambda: b''.join(self.server.err[before:]).decode(), 'the server tells of it')
+        eventually(lambda: self.server.stderr().endswith('\n') and len(self.server.stderr()) > before, 'the server tells of it')
+        return self.server.stderr()[before:]
 
     def shown(self) -> str:
         """The common name of the certificate that a newcomer gets; it is used, too."""
