@@ -96,13 +96,6 @@ def test_a_close_is_answered_with_its_code(server: Server, code: int) -> None:
         assert peer.close_code == code
 
 
-def test_an_offer_of_compression_is_declined_and_all_works(server: Server) -> None:
-    with connect(server.ws('/echo'), compression='deflate') as peer:
-        assert 'Sec-WebSocket-Extensions' not in peer.response.headers
-        peer.send('plain')
-        assert peer.recv(SOON) == 'plain'
-
-
 @pytest.mark.parametrize(('path', 'name'), [
     ('/echo', 'echo'), ('/broadcast', 'broadcast'),
     ('/increment', 'dumb-increment-protocol'), ('/mirror', 'lws-mirror-protocol')])

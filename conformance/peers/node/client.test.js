@@ -90,17 +90,6 @@ for (const [name, options] of Object.entries(WAYS)) {
       });
     });
 
-    test('a server that compresses where it may sends us plain text', async () => {
-      await withServer(secure, { perMessageDeflate: { threshold: 0 } }, (socket) => {
-        assert.equal(socket.extensions, '');
-        echo(socket);
-      }, async (url) => {
-        const { status, out } = await connect([url, ...trust, '--count', '1'], 'x'.repeat(5000) + '\n');
-        assert.equal(status, 0);
-        assert.equal(out.toString(), 'x'.repeat(5000) + '\n');
-      });
-    });
-
     test('the subprotocol is chosen by the server', async () => {
       let protocol;
       await withServer(secure, { handleProtocols: () => 'b' }, (socket) => { protocol = socket.protocol; echo(socket); }, async (url) => {

@@ -63,14 +63,6 @@ for (const [name, args] of Object.entries(SERVERS)) {
       });
     }
 
-    test('an offer of compression is declined', async () => {
-      const peer = await open(url('/echo'), [], { perMessageDeflate: true });
-      assert.equal(peer.socket.extensions, '');
-      peer.socket.send('x'.repeat(5000));
-      assert.equal(await peer.next(), 'x'.repeat(5000));
-      await peer.close();
-    });
-
     test('fragments come back as one message', async () => {
       const peer = await open(url('/echo'));
       for (const part of ['one ', '', 'message']) peer.socket.send(part, { fin: false });

@@ -33,7 +33,9 @@ pub(crate) fn run(args: PingArgs) -> Result<ExitCode, Failure> {
     };
     let mut engine = Engine::builder().limits(limits).build()?;
     let handle = engine.handle();
-    let options = remote::options(&args.remote, |style, line| terminal::note(style, line))?;
+    let options = remote::options(&args.remote, |style, line| terminal::note(style, line))?
+        // Control frames are never compressed.
+        .deflate(None);
     let pinger = engine.host(Pinger::new(args, options.url(), handle.clone()));
     // Before anybody can know that there is something to interrupt.
     signal::watch(move |count| {

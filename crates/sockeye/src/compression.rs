@@ -19,6 +19,8 @@ const SPARE_CONFIGS: usize = 16;
 
 /// What one side of a handshake wishes for.
 pub(crate) type Wish = Option<Settings>;
+/// To do without.
+pub(crate) const NO_WISH: Wish = None;
 /// What came of it.
 pub(crate) type Outcome = Option<Agreed>;
 

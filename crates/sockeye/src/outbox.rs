@@ -209,9 +209,8 @@ impl Outbox {
                     Flushed::Blocked
                 });
             }
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let (count, offered) = self.fill(&mut slices);
-            match link.write_vectored(&slices[..count]) {
+            let (offered, outcome) = self.write(link);
+            match outcome {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => {
                     self.advance(written);
@@ -233,6 +232,17 @@ impl Outbox {
         pool.give(std::mem::take(&mut self.front));
         self.written = 0;
         self.queue = None;
+    }
+
+    /// Offers as much as one call takes: how much that was, and what came of it.
+    fn write(&self, link: &mut Link) -> (usize, io::Result<usize>) {
+        if self.queue.is_none() {
+            let front = &self.front[self.written..];
+            return (front.len(), link.write_vectored(&[IoSlice::new(front)]));
+        }
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let (count, offered) = self.fill(&mut slices);
+        (offered, link.write_vectored(&slices[..count]))
     }
 
     fn fill<'s>(&'s self, slices: &mut [IoSlice<'s>; SLICES]) -> (usize, usize) {

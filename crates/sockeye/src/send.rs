@@ -140,17 +140,22 @@ impl Core {
         kind: Kind,
         send: impl FnOnce(&mut WebSocket, &mut Cx<'_>) -> Result<(), Misuse>,
     ) -> Sent {
-        if let Err(refusal) = self.make_room(id, len, kind) {
+        if !self.has_room(id, len)
+            && let Err(refusal) = self.make_room(id, len, kind)
+        {
             return Sent::Refused(refusal);
         }
         let now = self.now();
-        let Some(Entry {
+        let Some(entry) = self.conns.get_mut(id) else {
+            return Sent::Refused(Refusal::Gone);
+        };
+        let Entry {
             stage: Stage::WebSocket(ws),
             outbox,
             overflow,
             flags,
             ..
-        }) = self.conns.get_mut(id)
+        } = &mut *entry
         else {
             return Sent::Refused(Refusal::Gone);
         };
@@ -187,21 +192,34 @@ impl Core {
                 },
             )
         };
-        self.sent(id, outcome)
+        // The buffer that was lent for nothing goes back when the outbox is flushed, too.
+        if !std::mem::replace(&mut entry.flags.dirty, true) {
+            self.dirty.push(id);
+        }
+        match outcome {
+            Err(misuse) => Sent::Refused(Refusal::Misuse(misuse)),
+            Ok(()) => pressure(entry, &mut self.backlog, self.limits.high_water),
+        }
     }
 
     fn append_shared(&mut self, id: ConnId, message: &Prepared) -> Sent {
-        if let Err(refusal) = self.make_room(id, message.data().len(), Kind::Whole) {
+        let len = message.data().len();
+        if !self.has_room(id, len)
+            && let Err(refusal) = self.make_room(id, len, Kind::Whole)
+        {
             return Sent::Refused(refusal);
         }
         let now = self.now();
-        let Some(Entry {
+        let Some(entry) = self.conns.get_mut(id) else {
+            return Sent::Refused(Refusal::Gone);
+        };
+        let Entry {
             stage: Stage::WebSocket(ws),
             outbox,
             overflow,
             flags,
             ..
-        }) = self.conns.get_mut(id)
+        } = &mut *entry
         else {
             return Sent::Refused(Refusal::Gone);
         };
@@ -221,34 +239,37 @@ impl Core {
                 outbox.push_shared(frame, droppable);
             }
         }
-        self.sent(id, outcome)
-    }
-
-    fn sent(&mut self, id: ConnId, outcome: Result<(), Misuse>) -> Sent {
+        // The buffer that was lent for nothing goes back when the outbox is flushed, too.
+        if !std::mem::replace(&mut entry.flags.dirty, true) {
+            self.dirty.push(id);
+        }
         match outcome {
-            Err(misuse) => {
-                // The buffer that was lent for nothing goes back when the outbox is flushed.
-                self.mark_dirty(id);
-                Sent::Refused(Refusal::Misuse(misuse))
-            }
-            Ok(()) => self.queued(id),
+            Err(misuse) => Sent::Refused(Refusal::Misuse(misuse)),
+            Ok(()) => pressure(entry, &mut self.backlog, self.limits.high_water),
         }
     }
 
     pub(crate) fn queued(&mut self, id: ConnId) -> Sent {
         self.mark_dirty(id);
-        let Some(entry) = self.conns.get_mut(id) else {
-            return Sent::Clear;
-        };
-        let waiting = match entry.flags.blocked {
-            // Others may ask for room before the next flush.
-            true => entry.count(&mut self.backlog),
-            false => entry.outbox.len(),
-        };
-        match waiting > self.limits.high_water {
-            true => Sent::Pressed(waiting),
-            false => Sent::Clear,
+        match self.conns.get_mut(id) {
+            Some(entry) => pressure(entry, &mut self.backlog, self.limits.high_water),
+            None => Sent::Clear,
         }
+    }
+
+    /// Whether there is room for sure, which is so nearly always. Where it is not,
+    /// [`make_room`](Self::make_room) decides.
+    fn has_room(&self, id: ConnId, payload_len: usize) -> bool {
+        let Some(entry) = self.conns.get(id) else {
+            return false;
+        };
+        let len = payload_len.saturating_add(header_len(payload_len, true));
+        let room = self.limits.backlog_len.saturating_sub(len);
+        entry.session.is_some()
+            && !entry.flags.doomed
+            && !entry.flags.blocked
+            && entry.outbox.is_contiguous()
+            && entry.outbox.len() <= room
     }
 
     /// Whether a frame with `payload_len` more bytes may wait. The first message always may,
@@ -299,6 +320,19 @@ impl Core {
         }
         self.doom(id, CloseCause::Backlog);
         Err(Refusal::Backlog)
+    }
+}
+
+/// How much waits, for whoever sends more.
+fn pressure(entry: &mut Entry, backlog: &mut usize, high_water: usize) -> Sent {
+    let waiting = match entry.flags.blocked {
+        // Others may ask for room before the next flush.
+        true => entry.count(backlog),
+        false => entry.outbox.len(),
+    };
+    match waiting > high_water {
+        true => Sent::Pressed(waiting),
+        false => Sent::Clear,
     }
 }
 

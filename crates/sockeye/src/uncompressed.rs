@@ -11,6 +11,7 @@ use crate::core::Core;
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Wish;
+pub(crate) const NO_WISH: Wish = Wish;
 pub(crate) struct Outcome;
 
 #[derive(Debug, Default)]

@@ -1,7 +1,5 @@
 //! Pausing and resuming: what waited comes first, and nothing is lost.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::thread;

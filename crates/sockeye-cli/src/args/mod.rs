@@ -13,6 +13,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use sockeye::PollerKind;
+use sockeye::deflate::Settings;
 use sockeye::net::Bind;
 use url::Url;
 
@@ -127,6 +128,19 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "16M")]
     pub(crate) max_message: usize,
 
+    /// Compression for clients that offer it (permessage-deflate): `off`; `on`, message by message;
+    /// `takeover`, where a message may refer to earlier ones, for 8 KiB a connection
+    #[arg(
+        long,
+        value_enum,
+        default_value_t,
+        value_name = "HOW",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "on"
+    )]
+    pub(crate) deflate: Deflate,
+
     /// Most connections at a time [default: as many as there are descriptors]
     #[arg(long, value_name = "N", value_parser = parse_count)]
     pub(crate) max_connections: Option<usize>,
@@ -171,6 +185,28 @@ impl From<Poller> for PollerKind {
         match poller {
             Poller::Epoll => Self::Epoll,
             Poller::Poll => Self::Poll,
+        }
+    }
+}
+
+/// What `serve` agrees to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Deflate {
+    /// No compression
+    Off,
+    /// Each message on its own
+    #[default]
+    On,
+    /// Messages may refer to earlier ones
+    Takeover,
+}
+
+impl Deflate {
+    pub(crate) fn settings(self) -> Option<Settings> {
+        match self {
+            Self::Off => None,
+            Self::On => Some(Settings::default()),
+            Self::Takeover => Some(Settings::takeover()),
         }
     }
 }
@@ -232,6 +268,10 @@ pub(crate) struct ConnectArgs {
     /// Input waits meanwhile; at a terminal up to 1000 lines do. What may have got lost is told
     #[arg(long, short)]
     pub(crate) reconnect: bool,
+
+    /// Do not offer compression (permessage-deflate)
+    #[arg(long)]
+    pub(crate) no_deflate: bool,
 
     #[command(flatten)]
     pub(crate) remote: RemoteArgs,
@@ -362,6 +402,25 @@ mod tests {
         assert_eq!(args.max_message, 16 << 20);
         assert_eq!(args.origin, [Origin::Same]);
         assert_eq!(args.dir, None);
+        assert_eq!(args.deflate, Deflate::On);
+    }
+
+    #[test]
+    fn compression() {
+        for (arg, deflate) in [
+            ("--deflate", Deflate::On),
+            ("--deflate=on", Deflate::On),
+            ("--deflate=off", Deflate::Off),
+            ("--deflate=takeover", Deflate::Takeover),
+        ] {
+            // What comes behind is the folder.
+            let command = Cli::parse_from(["sockeye", "serve", arg, "off"]).into_command();
+            let Command::Serve(args) = command else {
+                panic!("not serve");
+            };
+            assert_eq!((args.deflate, args.dir), (deflate, Some("off".into())));
+        }
+        assert!(Cli::try_parse_from(["sockeye", "serve", "--deflate=9"]).is_err());
     }
 
     #[test]

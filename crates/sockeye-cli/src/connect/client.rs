@@ -13,6 +13,7 @@ use std::mem;
 use std::time::Duration;
 
 use futures_channel::mpsc::Receiver;
+use sockeye::deflate::{Settings, WindowBits};
 use sockeye::{
     Attempt, Bytes, CloseCode, CloseInfo, Conn, ConnId, ConnectError, Core, Handle, Limits,
     Message, Protocol, Sent, Text, UplinkId, UplinkQueue,
@@ -435,10 +436,12 @@ impl Protocol for Client {
         self.conn = Some(conn.id());
         self.output.begin();
         let subprotocol = conn.subprotocol().map(|name| format!(", {name}"));
+        let deflate = conn.deflate().map(compressed);
         let note = format!(
-            "connected to {}{}",
+            "connected to {}{}{}",
             self.url,
-            subprotocol.unwrap_or_default()
+            subprotocol.unwrap_or_default(),
+            deflate.unwrap_or_default()
         );
         match self.trouble.is_empty() {
             true => self.note(note, terminal::STATE),
@@ -539,6 +542,27 @@ impl Protocol for Client {
         self.stage = Stage::Closed;
         self.decide(Err(remote::failure(error)));
         self.end(Duration::ZERO);
+    }
+}
+
+/// What was agreed on for compression.
+fn compressed(settings: Settings) -> String {
+    let takeover = match (
+        settings.server_no_context_takeover,
+        settings.client_no_context_takeover,
+    ) {
+        (true, true) => "",
+        (false, false) => ", takeover",
+        (false, true) => ", takeover by the server",
+        (true, false) => ", takeover by this side",
+    };
+    let (server, client) = (
+        settings.server_max_window_bits,
+        settings.client_max_window_bits,
+    );
+    match server.min(client) {
+        WindowBits::MAX => format!(", deflate{takeover}"),
+        _ => format!(", deflate{takeover}, windows {server}/{client}"),
     }
 }
 

@@ -38,9 +38,12 @@ pub(crate) fn run(args: ConnectArgs) -> Result<(), Failure> {
         verbose: args.remote.verbose,
     };
     let told = output.clone();
-    let options = remote::options(&args.remote, move |style, line| {
+    let mut options = remote::options(&args.remote, move |style, line| {
         show.print(&told, style, line);
     })?;
+    if args.no_deflate {
+        options = options.deflate(None);
+    }
     let client = Client::new(&args, options.url(), handle.clone(), output.clone(), show);
     let key = engine.host(client);
 

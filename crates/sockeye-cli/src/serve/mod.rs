@@ -41,6 +41,7 @@ pub(crate) fn run(args: ServeArgs) -> Result<(), Failure> {
     let mut engine = Engine::builder()
         .limits(limits(&args))
         .poller(args.poller.into())
+        .deflate(args.deflate.settings())
         .build()?;
     let endpoints = Endpoints::host(&mut engine, log);
     let page = engine.host(page::Page::new());

@@ -16,13 +16,13 @@ pub(crate) struct Folder {
 
 impl Folder {
     pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
         let mut params = CertificateParams::default();
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "test authority");
+        // No two authorities have the same name: OpenSSL finds them by it.
+        let name = format!("authority of {}", dir.path().display());
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
-        let dir = tempfile::tempdir().unwrap();
         fs::write(
             dir.path().join("ca.pem"),
             params.self_signed(&key).unwrap().pem(),

@@ -11,14 +11,20 @@ fn a_paste_arrives_whole() {
     session.see("> ");
     session.press("hello terminal\n");
     peer.expect(TEXT, "hello terminal");
-    // More than a terminal or a reader of it takes at once.
-    let long = "päste ".repeat(3000);
+    // More than is read from a terminal at once.
+    let long = "päste ".repeat(300);
     session.press(&format!("one\rtwo\r{long}\rthree"));
     for line in ["one", "two", &long] {
         peer.expect(TEXT, line);
     }
     session.press("\r");
     peer.expect(TEXT, "three");
+    // As terminals mark it.
+    let long = "päste ".repeat(800);
+    session.press(&format!("\x1b[200~{long}\nfour\x1b[201~\r"));
+    for line in [&*long, "four"] {
+        peer.expect(TEXT, line);
+    }
     session.press("\x04");
     assert_eq!(peer.receive_close(), 1000);
     peer.send(CLOSE, close(1000, ""));

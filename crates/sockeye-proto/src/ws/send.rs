@@ -56,6 +56,7 @@ impl WebSocket {
         self.must_be_open()?;
         let kind = fragment.kind();
         let opcode = match self.sending {
+            None if last => return self.send(fragment, cx),
             None => kind.opcode(),
             Some(begun) if begun == kind => Opcode::Continuation,
             Some(_) => return Err(Misuse::MixedKinds),

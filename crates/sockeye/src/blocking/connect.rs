@@ -24,7 +24,7 @@ use crate::client::{
     ProxyKind, Step,
 };
 use crate::clock::Clock;
-use crate::compression::{self, Wish};
+use crate::compression::{self, NO_WISH};
 use crate::error::Error;
 use crate::tls::{ClientTls, ClientTlsOptions, Roots, TlsError};
 
@@ -299,7 +299,7 @@ impl Trip<'_> {
             blocked: false,
         };
         // A pool for one connection costs as much as one for thousands: it must be asked for.
-        let request = self.options.request(Wish::default());
+        let request = self.options.request(NO_WISH);
         let mut machine = Connect::new(request, Arc::clone(&config), &mut cx)
             .map_err(|misuse| handshake(ConnectCause::Request(misuse)))?
             .with_deadline(self.deadline);

@@ -228,7 +228,7 @@ impl ConnectOptions {
     }
 
     /// Tells `tell`, on the loop's thread, what goes over the connection: for programs that show or
-    /// log it. Credentials are among it.
+    /// log it. Credentials are among it. Only the engine tells, not [`blocking`](crate::blocking).
     ///
     /// ```
     /// use sockeye::{ConnectOptions, Trace};

@@ -5,7 +5,7 @@ use sockeye_proto::ws::Event;
 
 use crate::conn::Conn;
 use crate::engine::Engine;
-use crate::entry::Stage;
+use crate::entry::{SessionRef, Stage};
 use crate::id::ConnId;
 use crate::protocol::{CloseCause, CloseInfo};
 
@@ -21,6 +21,7 @@ impl Engine {
         };
         let output = entry.outbox.tail(&mut self.core.pool);
         let shared = &mut self.core.shared;
+        let session = entry.session;
         let mut cx = Cx {
             now,
             output,
@@ -29,7 +30,9 @@ impl Engine {
         };
         match ws.receive(input, &mut cx) {
             Ok(Some(event)) => {
-                self.websocket_event(id, event);
+                if let Some(session) = session {
+                    self.session_event(id, session, event);
+                }
                 !input.is_empty()
             }
             Ok(None) => false,
@@ -43,10 +46,14 @@ impl Engine {
     /// Passes an event of a WebSocket on. Kept apart from [`feed_websocket`](Self::feed_websocket)
     /// because deadlines and the end of the stream bring events too.
     pub(crate) fn websocket_event(&mut self, id: ConnId, event: Event<'_>) {
-        let Some(entry) = self.core.conns.get(id) else {
-            return;
-        };
-        let Some(session) = entry.session else { return };
+        let entry = self.core.conns.get(id);
+        if let Some(session) = entry.and_then(|entry| entry.session) {
+            self.session_event(id, session, event);
+        }
+    }
+
+    /// As [`websocket_event`](Self::websocket_event), for those who have the entry at hand.
+    fn session_event(&mut self, id: ConnId, session: SessionRef, event: Event<'_>) {
         let index = session.index;
         let protocol = &mut self.protocols[usize::from(session.protocol)];
         let conn = Conn::new(&mut self.core, id);

@@ -9,7 +9,7 @@ pub enum Backend {
     /// rustls, with ring for the cryptography; feature `tls`.
     Rustls,
     /// The machine's OpenSSL, for those who need its certification or its engines; feature
-    /// `openssl`.
+    /// `openssl`. As a client it resumes no sessions.
     OpenSsl,
 }
 
