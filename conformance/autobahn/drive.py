@@ -19,7 +19,9 @@ import sys
 import threading
 import time
 import urllib.parse
-from typing import Any, Iterable, TextIO
+from typing import Any, Callable, Iterable, TextIO
+
+import tunnel
 
 HERE = pathlib.Path(__file__).resolve().parent
 PREFIX = pathlib.Path(os.environ.get('AUTOBAHN_PREFIX') or pathlib.Path.home() / '.cache/autobahn')
@@ -27,7 +29,7 @@ BEHAVIORS = ['OK', 'NON-STRICT', 'INFORMATIONAL', 'UNIMPLEMENTED', 'FAILED']
 CLOSES = ['OK', 'INFORMATIONAL', 'FAILED BY CLIENT', 'WRONG CODE', 'UNCLEAN', 'FAILED']
 NOT_RUN = 'NOT RUN'
 MARK = '.autobahn-report'  # in every folder that this script may replace
-READY = re.compile(r'listening on http://(\S+?)/?$')
+READY = re.compile(r'listening on (https?)://(\S+?)/?$')
 START_SECONDS = 10
 
 Row = dict[str, Any]
@@ -63,16 +65,23 @@ def arguments() -> argparse.Namespace:
         description='COMMAND starts the server and prints `listening on http://ADDR:PORT/`.')
     server.add_argument('--url', help='test the server that runs at ws://127.0.0.1:PORT/... already')
     server.add_argument('--path', default='/', help='of the echo endpoint, with COMMAND (default: /)')
-    roles.add_parser(
+    server.add_argument('--tls-ca', type=pathlib.Path, metavar='FILE',
+                        help='who vouches for COMMAND, in PEM, when it listens on https://')
+    client = roles.add_parser(
         'client', parents=[common], help='test an echoing client',
         usage='run client [options] -- COMMAND...',
         description='COMMAND runs the client over all cases, at the address in $AUTOBAHN_URL.')
+    client.add_argument('--tls-cert', type=pathlib.Path, metavar='FILE',
+                        help='the client gets a wss:// address with this certificate chain, in PEM')
+    client.add_argument('--tls-key', type=pathlib.Path, metavar='FILE', help='its key, in PEM')
     args = parser.parse_args(own)
     args.command = command
     if args.role == 'client' and not command:
         parser.error('no client command after --')
     if args.role == 'server' and bool(command) == bool(args.url):
         parser.error('give either --url or a server command after --')
+    if args.role == 'client' and bool(args.tls_cert) != bool(args.tls_key):
+        parser.error('--tls-cert and --tls-key go together')
     if args.jobs < 1:
         parser.error('--jobs must be 1 or more')
     return args
@@ -104,7 +113,7 @@ class Server:
     """The server command: where it says that it listens, and what else it prints (to a file)."""
 
     def __init__(self, children: Children, command: list[str], log: pathlib.Path):
-        self.address: str | None = None
+        self.scheme, self.address = '', ''
         self.ready = threading.Event()
         self.process = children.start(command, stdout=subprocess.PIPE, text=True, errors='replace')
         threading.Thread(target=self.read, args=(self.process.stdout, log), daemon=True).start()
@@ -114,15 +123,18 @@ class Server:
             for line in stdout:
                 log.write(line)
                 if (match := READY.search(line)) and not self.address:
-                    self.address = match[1]
+                    self.scheme, self.address = match[1], match[2]
                     self.ready.set()
         self.ready.set()
 
-    def url(self, path: str) -> str:
+    def url(self, path: str, through: Callable[[str], int]) -> str:
+        """`through` makes a port of plain text for an address of TLS."""
         if not self.ready.wait(START_SECONDS):
             raise Unusable(f'the server command did not print `listening on http://ADDR:PORT/` in {START_SECONDS} s')
         if not self.address:
             raise Unusable(f'the server command ended ({self.process.wait()}) before it listened')
+        if self.scheme == 'https':
+            return f'ws://127.0.0.1:{through(self.address)}{path}'
         return f'ws://{self.address}{path}'
 
 
@@ -137,7 +149,7 @@ class Suite:
         spec: dict[str, Any] = {
             'outdir': str(self.out.resolve()), 'log': str(self.log.resolve()),
             'cases': args.cases.split(','), 'exclude-cases': [p for p in args.exclude.split(',') if p],
-            'shard': [shard, args.jobs]}
+            'shard': [shard, args.jobs], 'behind-tls': args.role == 'client' and bool(args.tls_cert)}
         if url:
             spec['servers'] = [{'url': url, 'agent': 'server'}]
         (self.out / 'spec.json').write_text(json.dumps(spec))
@@ -183,7 +195,9 @@ def run(args: argparse.Namespace, children: Children) -> tuple[list[Suite], list
     if args.role == 'server':
         if args.command:
             server = Server(children, args.command, args.out / 'server.log')
-        url = server.url(args.path) if server else args.url
+        url = args.url
+        if server:
+            url = server.url(args.path, lambda address: plain(children, args, address))
         check_url(url)
     suites = [Suite(children, args, shard, url) for shard in range(args.jobs)]
     for suite in suites:
@@ -193,7 +207,11 @@ def run(args: argparse.Namespace, children: Children) -> tuple[list[Suite], list
     for suite in suites if args.role == 'client' else ():
         if suite.planned():
             address = suite.await_line('listening', 'the suite does not listen')
-            suite.client = children.start(args.command, env={**os.environ, 'AUTOBAHN_URL': address})
+            if args.tls_cert:
+                port = tunnel.to_plain(children.start, suite.out, address.removeprefix('ws://'), args.tls_cert, args.tls_key)
+                address = f'wss://127.0.0.1:{port}'
+            with open(suite.out / 'client.log', 'wb') as output:
+                suite.client = children.start(args.command, stdout=output, env={**os.environ, 'AUTOBAHN_URL': address})
 
     notes = watch(args, suites)
     for suite in suites:
@@ -209,6 +227,12 @@ def run(args: argparse.Namespace, children: Children) -> tuple[list[Suite], list
     if server and server.process.poll() is not None:
         notes.append(f'server command ended by itself, with status {server.process.returncode}')
     return suites, notes
+
+
+def plain(children: Children, args: argparse.Namespace, address: str) -> int:
+    if not args.tls_ca:
+        raise Unusable('the server command listens on https://: --tls-ca has to name who vouches for it')
+    return tunnel.from_plain(children.start, args.out, address, args.tls_ca)
 
 
 def check_url(text: str) -> None:
@@ -333,7 +357,7 @@ def main() -> int:
             suites, notes = run(args, children)
             seconds = time.monotonic() - start
         return summary(args, suites, notes, seconds)
-    except Unusable as error:
+    except (Unusable, tunnel.Broken) as error:
         print(f'autobahn {args.role}: {error}', file=sys.stderr)
         return 2
     except KeyboardInterrupt:

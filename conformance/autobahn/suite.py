@@ -85,6 +85,8 @@ else:
     listener.listen(50)
     spec['url'] = 'ws://127.0.0.1:%d' % listener.getsockname()[1]
     factory = fuzzing.FuzzingServerFactory(spec)
+    if spec['behind-tls']:
+        factory.externalPort = None  # clients see another one, the tunnel's
     reactor.adoptStreamPort(listener.fileno(), socket.AF_INET, factory)
     # whether or not the client asks for reports
     reactor.addSystemEventTrigger('before', 'shutdown', factory.createReports)

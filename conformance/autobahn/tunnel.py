@@ -1,92 +1,52 @@
-"""Puts TLS between the Autobahn testsuite, which speaks plain `ws` only, and what it tests.
-
-    ./run server --path /echo -- python3 tunnel.py server SOCKEYE serve --listen 127.0.0.1:0
-    ./run client -- python3 tunnel.py client CLIENT
-
-The tunnel is `stunnel`, with a certificate made for the run. A server command gets `--tls-cert` and
-`--tls-key` behind its arguments and says `listening on https://ADDR:PORT/`; a client command finds
-a `wss://` address in AUTOBAHN_URL, and the certificate to trust in AUTOBAHN_CA.
-"""
+"""stunnel between the suite, which speaks plain ws:// only, and a peer that speaks TLS."""
 from __future__ import annotations
 
-import os
 import pathlib
 import re
-import signal
-import socket
+import shutil
 import subprocess
-import sys
-import tempfile
 import time
+from collections.abc import Callable, Mapping
 
+# Debian's log level 6 is the first that tells which port it got.
+COMMON = {'foreground': 'yes', 'pid': '', 'syslog': 'no', 'debug': '6'}
+BOUND = re.compile(r'bound to 127\.0\.0\.1:(\d+)')
 START_SECONDS = 10
 
 
-def certificate(folder: pathlib.Path) -> tuple[str, str]:
-    cert, key = str(folder / 'cert.pem'), str(folder / 'key.pem')
-    subprocess.run(
-        ['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2',
-         '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1,IP:127.0.0.2', '-out', cert, '-keyout', key],
-        check=True, capture_output=True)
-    return cert, key
+class Broken(Exception):
+    """There is no tunnel, and this is why."""
 
 
-def tunnel(folder: pathlib.Path, accept: tuple[str, int], port: int, *settings: str) -> subprocess.Popen[bytes]:
-    """stunnel from this address to that port."""
-    file = folder / 'stunnel.conf'
-    lines = ['foreground = yes', 'pid =', 'syslog = no', 'debug = err', 'socket = l:TCP_NODELAY=1',
-             'socket = r:TCP_NODELAY=1', '[tunnel]', f'accept = {accept[0]}:{accept[1]}', f'connect = 127.0.0.1:{port}',
-             *settings]
-    file.write_text('\n'.join(lines) + '\n')
-    process = subprocess.Popen(['stunnel', str(file)], stdin=subprocess.DEVNULL)
-    end = time.monotonic() + START_SECONDS
-    address = int.from_bytes(socket.inet_aton(accept[0]), 'little')
-    wanted = f'{address:08X}:{accept[1]:04X} 00000000:0000 0A'
-    while wanted not in pathlib.Path('/proc/net/tcp').read_text():
-        if process.poll() is not None or time.monotonic() > end:
-            raise SystemExit('stunnel does not listen')
-        time.sleep(0.01)
-    return process
+def from_plain(start: Callable[..., subprocess.Popen[bytes]], folder: pathlib.Path, address: str, ca: pathlib.Path) -> int:
+    """A port that takes plain text for the TLS server at `address`, whose certificate is checked."""
+    host = address.rpartition(':')[0]
+    return _open(start, folder, {'client': 'yes', 'connect': address, 'verifyChain': 'yes',
+                                 'CAfile': str(ca.resolve()), 'checkIP': host})
 
 
-def serve(folder: pathlib.Path, command: list[str]) -> int:
-    cert, key = certificate(folder)
-    server = subprocess.Popen([*command, '--tls-cert', cert, '--tls-key', key], stdout=subprocess.PIPE, text=True)
-    assert server.stdout
-    line = server.stdout.readline()
-    found = re.search(r'listening on https://\S+:(\d+)/?$', line)
-    if not found:
-        raise SystemExit(f'the server said: {line}')
-    # stunnel takes no port 0, so ask for a free one first.
-    with socket.create_server(('127.0.0.1', 0)) as probe:
-        port = probe.getsockname()[1]
-    process = tunnel(folder, ('127.0.0.1', port), int(found[1]), 'client = yes', f'CAfile = {cert}', 'verifyChain = yes',
-                           'checkHost = localhost')
-    signal.signal(signal.SIGTERM, lambda *_: server.terminate())
-    print(f'listening on http://127.0.0.1:{port}/', flush=True)
-    try:
-        return server.wait()
-    finally:
-        process.terminate()
+def to_plain(start: Callable[..., subprocess.Popen[bytes]], folder: pathlib.Path, address: str,
+             certificate: pathlib.Path, key: pathlib.Path) -> int:
+    """A port that takes TLS for the plain server at `address`."""
+    return _open(start, folder, {'connect': address, 'cert': str(certificate.resolve()), 'key': str(key.resolve())})
 
 
-def connect(folder: pathlib.Path, command: list[str]) -> int:
-    cert, key = certificate(folder)
-    port = int(os.environ['AUTOBAHN_URL'].rstrip('/').rpartition(':')[2])
-    # The suite insists on its own port in the Host header; so the tunnel has the same one, elsewhere.
-    process = tunnel(folder, ('127.0.0.2', port), port, f'cert = {cert}', f'key = {key}')
-    environment = os.environ | {'AUTOBAHN_URL': f'wss://127.0.0.2:{port}', 'AUTOBAHN_CA': cert}
-    try:
-        return subprocess.run(command, env=environment, check=False).returncode
-    finally:
-        process.terminate()
-
-
-def main() -> int:
-    role, *command = sys.argv[1:]
-    with tempfile.TemporaryDirectory() as folder:
-        return {'server': serve, 'client': connect}[role](pathlib.Path(folder), command)
-
-
-if __name__ == '__main__':
-    sys.exit(main())
+def _open(start: Callable[..., subprocess.Popen[bytes]], folder: pathlib.Path, service: Mapping[str, str]) -> int:
+    program = shutil.which('stunnel') or shutil.which('stunnel4')
+    if not program:
+        raise Broken('TLS needs stunnel, which is not on PATH (Debian: stunnel4)')
+    config, log = folder / 'stunnel.conf', folder / 'stunnel.log'
+    lines = [f'{name} = {value}' for name, value in COMMON.items()]
+    lines += ['[suite]', 'accept = 127.0.0.1:0', *(f'{name} = {value}' for name, value in service.items())]
+    config.write_text('\n'.join(lines) + '\n')
+    with open(log, 'wb') as output:
+        process = start([program, str(config)], stdout=output, stderr=subprocess.STDOUT)
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        running = process.poll() is None
+        text = log.read_text(errors='replace')
+        if bound := BOUND.search(text):
+            return int(bound[1])
+        if not running or time.monotonic() > deadline:
+            raise Broken('stunnel does not listen:\n' + '\n'.join(text.splitlines()[-5:]))
+        time.sleep(0.02)

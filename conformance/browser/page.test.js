@@ -6,27 +6,18 @@ const assert = require('node:assert/strict');
 const fs = require('node:fs/promises');
 const path = require('node:path');
 const { after, before, test } = require('node:test');
-const { chromium } = require('playwright-core');
 const { serve } = require('../peers/node/command');
+const { SOON, launch } = require('./chromium');
 
-const SOON = 15_000;
 const DESKTOP = { width: 1280, height: 800 };
 const PHONE = { width: 390, height: 844 };
 const SHOTS = process.env.SCREENSHOTS || path.resolve('target/screenshots');
 
-const ARGUMENTS = [
-  '--no-sandbox', // Chromium refuses to run as root with its sandbox, as in a container
-  '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-sync',
-  // A machine without the internet: no calls home that would be refused, many at a time.
-  '--disable-background-networking', '--disable-component-update',
-];
-
 let browser, server;
 
 before(async () => {
-  if (!process.env.CHROMIUM) throw new Error('CHROMIUM is not set: `cargo xtask browser` sets it');
   await fs.mkdir(SHOTS, { recursive: true });
-  browser = await chromium.launch({ executablePath: process.env.CHROMIUM, headless: true, args: ARGUMENTS });
+  browser = await launch();
   server = await serve();
 });
 

@@ -63,11 +63,18 @@ class Process:
 
     @staticmethod
     def _read(stream: IO[bytes], kept: list[bytes], lines: queue.Queue[bytes | None] | None) -> None:
-        for line in stream:
-            kept.append(line)
+        line: list[bytes] = []
+        while chunk := stream.read1(1 << 20):  # type: ignore[attr-defined]
+            kept.append(chunk)
             if lines is not None:
-                lines.put(line)
+                line_end, *others = chunk.split(b'\n')
+                line.append(line_end)
+                for start in others:
+                    lines.put(b''.join(line))
+                    line = [start]
         if lines is not None:
+            if any(line):
+                lines.put(b''.join(line))
             lines.put(None)
 
     @property
@@ -93,7 +100,7 @@ class Process:
         except queue.Empty:
             raise AssertionError(f'{self.command} printed no further line in {seconds:g} s') from None
         assert line is not None, f'{self.command} ended its output; on stderr: {self.stderr()}'
-        return line.decode().rstrip('\n')
+        return line.decode()
 
     def stdout(self) -> bytes:
         return b''.join(self.out)
@@ -152,20 +159,22 @@ class Server(Process):
             raise
         for line in self.announced:
             assert line.startswith('listening on '), line
+        self.tls = self.announced[0].startswith('listening on https://')
         self.address = self.address_of(self.announced[0])
         self.host = f'{self.address[0]}:{self.address[1]}'
 
     @staticmethod
     def address_of(line: str) -> tuple[str, int]:
         """`listening on http://ADDR:PORT/` -> (ADDR, PORT); ('', 0) for a listener of another kind."""
-        host, colon, port = line.removeprefix('listening on http://').removesuffix('/').rpartition(':')
+        place = line.removeprefix('listening on ').removeprefix('https://').removeprefix('http://')
+        host, colon, port = place.removesuffix('/').rpartition(':')
         return (host.strip('[]'), int(port)) if colon and port.isdigit() else ('', 0)
 
     def ws(self, path: str) -> str:
-        return f'ws://{self.host}{path}'
+        return f'{"wss" if self.tls else "ws"}://{self.host}{path}'
 
     def http(self, path: str) -> str:
-        return f'http://{self.host}{path}'
+        return f'{"https" if self.tls else "http"}://{self.host}{path}'
 
     def stop(self) -> None:
         """As a service manager would. It has to end by itself, with success and without a panic."""

@@ -1,4 +1,4 @@
-"""The built-in endpoints, as Python's `websockets` sees them."""
+"""The built-in endpoints, as Python's `websockets` sees them; without TLS and with each backend of it."""
 import contextlib
 import itertools
 import time
@@ -10,12 +10,30 @@ from websockets.frames import CloseCode
 from websockets.sync.client import ClientConnection, connect as connect_plainly
 
 from harness import SOON, Server, eventually
+from tls import serving, trusting
 
 SIZES = [0, 1, 125, 126, 127, 4095, 65535, 65536, 65537, 1 << 20]
 
 
+SERVERS = {
+    'epoll': ['--poller', 'epoll'],
+    'poll': ['--poller', 'poll'],
+    'rustls': ['--poller', 'epoll', *serving('rustls', 'server')],
+    'openssl': ['--poller', 'poll', *serving('openssl', 'server')],
+}
+
+
+@pytest.fixture(scope='module', params=SERVERS)
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    server = Server(*SERVERS[request.param])
+    yield server
+    server.stop()
+
+
 def connect(url: str, **options: object) -> ClientConnection:
     options.setdefault('compression', None)
+    if url.startswith('wss:'):
+        options['ssl'] = trusting()
     return connect_plainly(url, max_size=None, open_timeout=SOON, close_timeout=SOON, **options)  # type: ignore[arg-type]
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
-import subprocess
 from collections.abc import Callable, Iterator
 from urllib.parse import quote
 
 import pytest
 
-from harness import SOON, Process, Server, binary
+from harness import Process, Server, binary
 from proxies import PASSWORD, USER, Proxy, dante, free_port, microsocks, tinyproxy
+from tls import BACKENDS, ROOT, serving
 
 VARIABLES = ('http_proxy', 'https_proxy', 'all_proxy', 'no_proxy')
 LOGIN = f'{quote(USER)}:{quote(PASSWORD, safe="")}'
@@ -53,7 +53,7 @@ def failed(process: Process) -> str:
 
 def through(proxy: Proxy, server: Server) -> bool:
     """Whether the proxy has a connection from the server's side in its books, or had one."""
-    return any(f'{server.address[1]}' in line.decode(errors='replace') for line in proxy.out + proxy.err)
+    return f'{server.address[1]}' in proxy.stdout().decode(errors='replace') + proxy.stderr()
 
 
 def test_tinyproxy(start, server: Server, tmp_path: pathlib.Path) -> None:
@@ -161,24 +161,12 @@ def test_the_environment(start, server: Server, tmp_path: pathlib.Path) -> None:
     assert 'http_proxy' in failed(connect(url, http_proxy='gopher://x'))
 
 
-def certificate(folder: pathlib.Path) -> tuple[str, str]:
-    """A certificate for localhost that vouches for itself, and its key."""
-    cert, key = folder / 'cert.pem', folder / 'key.pem'
-    subprocess.run(
-        ['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2',
-         '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1',
-         '-addext', 'basicConstraints=critical,CA:FALSE', '-out', str(cert), '-keyout', str(key)],
-        check=True, capture_output=True, timeout=SOON)
-    return str(cert), str(key)
-
-
-def test_tls_through_proxies(start, serve, tmp_path: pathlib.Path) -> None:
-    cert, key = certificate(tmp_path)
-    secure = serve('--tls-cert', cert, '--tls-key', key)
-    port = secure.announced[0].rstrip('/').rpartition(':')[2]
-    url = f'wss://localhost:{port}/echo'
-    for proxy, scheme in [(start(tinyproxy, tmp_path), 'http'), (start(microsocks), 'socks5h')]:
-        via = ('--proxy', f'{scheme}://{proxy.host}')
-        echoed(connect(url, '--ca', cert, *via))
+@pytest.mark.parametrize('backend', BACKENDS)
+def test_tls_through_proxies(start, serve, tmp_path: pathlib.Path, backend: str) -> None:
+    secure = serve(*serving(backend, 'server'))
+    url = f'wss://localhost:{secure.address[1]}/echo'
+    for proxy, scheme in [(start(tinyproxy, tmp_path), 'http'), (start(microsocks), 'socks5h'), (start(dante, tmp_path), 'socks5')]:
+        via = ('--proxy', f'{scheme}://{proxy.host}', '--tls-backend', backend)
+        echoed(connect(url, '--ca', ROOT, *via))
         # The certificate is the server's, whoever carries it.
         assert 'TLS to localhost: ' in failed(connect(url, *via))

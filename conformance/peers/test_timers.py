@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from harness import Server
+from tls import BACKENDS, serving
 from wire import CLOSE, PING, Wire, close_payload
 
 
@@ -86,10 +87,22 @@ def pinged(server: Server) -> None:
         assert rest == b'' or rest[0] == 0x88, rest
 
 
+def half_a_handshake(server: Server) -> None:
+    """TLS has no time of its own: it is part of the time for a head."""
+    with Wire(server.address, seconds=30) as wire:
+        start = time.monotonic()
+        wire.send(b'\x16\x03\x01\x02')
+        assert len(wire.read_to_end()) <= 7, 'an alert at most'
+        assert 9 < time.monotonic() - start < 14
+
+
 def test_deadlines(serve: Callable[..., Server]) -> None:
-    server = serve()
-    cases = [silent, half_a_head, kept_alive, close_without_end, violation_and_deaf, pinged]
+    plain = serve()
+    cases = [(case, plain) for case in (silent, half_a_head, kept_alive, close_without_end, violation_and_deaf, pinged)]
+    for backend in BACKENDS:
+        secure = serve(*serving(backend, 'server'))
+        cases += [(silent, secure), (half_a_handshake, secure)]
     with concurrent.futures.ThreadPoolExecutor(len(cases)) as pool:
-        running = {case.__name__: pool.submit(case, server) for case in cases}
+        running = {f'{case.__name__} {server.command}': pool.submit(case, server) for case, server in cases}
         failures = {name: case.exception() for name, case in running.items()}
     assert not any(failures.values()), {name: repr(why) for name, why in failures.items() if why}

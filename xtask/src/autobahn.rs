@@ -1,12 +1,17 @@
-//! The Autobahn testsuite against our server, on each poller, and our client.
+//! The Autobahn testsuite against our server, on each poller, and our client; with TLS between them
+//! too.
 //!
 //! The suite and its verdicts are the business of `conformance/autobahn`; here is only what we
 //! run it on. NON-STRICT is a failure there, so it is one here.
 
+use std::path::PathBuf;
+use std::process::Command;
+
 use clap::{Args, ValueEnum};
 
+use crate::certificate;
 use crate::command::{self, Failure};
-use crate::conformance;
+use crate::conformance::{self, Built};
 use crate::tool;
 use crate::workspace::Workspace;
 
@@ -14,6 +19,8 @@ use crate::workspace::Workspace;
 const COMPRESSION: &str = "12,13";
 /// Of each kind of compression the smallest, a middling and the largest messages.
 const SAMPLE: &str = "12.*.1,12.*.5,12.*.11,13.*.1,13.*.5,13.*.11";
+/// Through TLS: the sections about size and compression say nothing more of it, and take long.
+const TLS_CASES: &str = "1,2,3,4,5,6,7";
 
 /// All of it, in parts: the suite keeps every message until it ends, and with some gigabytes of them
 /// it stands still for longer than its own deadlines.
@@ -28,6 +35,10 @@ pub(crate) struct AutobahnArgs {
     /// The poller of our server; each in turn when not given
     #[arg(long)]
     poller: Option<Poller>,
+    /// Through TLS, which stunnel takes off for the suite, by this backend of ours: sections 1 to 7
+    /// unless others are chosen
+    #[arg(long, conflicts_with = "all")]
+    tls: Option<Tls>,
     /// All 517 cases, which takes 10 to 18 minutes for each role and poller; not given, all but
     /// compression, and a sample of that, which once more runs interleaved
     #[arg(long, conflicts_with_all = ["cases", "exclude"])]
@@ -38,26 +49,17 @@ pub(crate) struct AutobahnArgs {
     /// Cases left out, in the same way; 12 and 13 are compression
     #[arg(long)]
     exclude: Option<String>,
-    /// Share the cases among this many suites at once [default: 1]
+    /// Share the cases among this many suites at once [default: 1, and 2 with --tls]
     #[arg(long)]
     jobs: Option<u8>,
 }
 
-/// What is run at a time.
+/// Cases that are run at a time.
 struct Part<'a> {
     name: &'static str,
     cases: &'a str,
     exclude: &'a str,
     jobs: u8,
-}
-
-impl Part<'_> {
-    fn report(&self, what: &str) -> String {
-        match self.name {
-            "" => what.to_owned(),
-            name => format!("{what}-{name}"),
-        }
-    }
 }
 
 impl AutobahnArgs {
@@ -71,6 +73,9 @@ impl AutobahnArgs {
         if self.cases.is_some() || self.exclude.is_some() {
             let cases = self.cases.as_deref().unwrap_or("*");
             return vec![part("", cases, self.exclude.as_deref().unwrap_or(""), 1)];
+        }
+        if self.tls.is_some() {
+            return vec![part("", TLS_CASES, "", 2)];
         }
         let mut parts = vec![part("", "*", COMPRESSION, 1)];
         if self.all {
@@ -97,96 +102,152 @@ enum Poller {
     Poll,
 }
 
-impl Poller {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Epoll => "epoll",
-            Self::Poll => "poll",
-        }
-    }
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Tls {
+    Rustls,
+    Openssl,
+}
+
+fn name(value: impl ValueEnum) -> String {
+    value
+        .to_possible_value()
+        .map(|value| value.get_name().to_owned())
+        .unwrap_or_default()
 }
 
 /// Runs what is chosen; all of it is run before a failure is told.
 pub(crate) fn run(workspace: &Workspace, args: &AutobahnArgs) -> Result<(), Failure> {
+    Run::new(workspace, args)?.verdict()
+}
+
+/// Both roles through TLS, with each backend.
+pub(crate) fn run_tls(workspace: &Workspace) -> Result<(), Failure> {
     let mut failed = Vec::new();
-    if args.role != Some(Role::Client) {
-        let binary = conformance::build(workspace)?;
-        let both = [Poller::Epoll, Poller::Poll];
-        for poller in both
-            .into_iter()
-            .filter(|poller| args.poller.is_none_or(|p| p == *poller))
-        {
-            for part in args.parts() {
-                let name = part.report(&format!("server-{}", poller.name()));
-                let mut suite = runner(workspace, &part, "server", &name);
-                suite.args(["--path", "/echo", "--"]).arg(&binary);
-                suite.args([
-                    "serve",
-                    "--listen",
-                    "127.0.0.1:0",
-                    "--poller",
-                    poller.name(),
-                ]);
-                told(&name, command::run(&mut suite), &mut failed);
+    for &backend in Tls::value_variants() {
+        let args = AutobahnArgs {
+            tls: Some(backend),
+            poller: Some(Poller::Epoll),
+            ..AutobahnArgs::default()
+        };
+        failed.extend(Run::new(workspace, &args)?.failed());
+    }
+    verdict(&failed)
+}
+
+fn verdict(failed: &[String]) -> Result<(), Failure> {
+    if failed.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "Autobahn is not satisfied with: {}",
+        failed.join(", ")
+    )))
+}
+
+struct Run<'a> {
+    workspace: &'a Workspace,
+    args: &'a AutobahnArgs,
+    built: Built,
+    /// The backend and the folder of certificates, if it is about TLS.
+    tls: Option<(Tls, PathBuf)>,
+}
+
+impl<'a> Run<'a> {
+    fn new(workspace: &'a Workspace, args: &'a AutobahnArgs) -> Result<Self, Failure> {
+        let tls = match args.tls {
+            Some(backend) => Some((backend, certificate::make(workspace)?)),
+            None => None,
+        };
+        Ok(Self {
+            workspace,
+            args,
+            built: conformance::build(workspace)?,
+            tls,
+        })
+    }
+
+    fn verdict(&self) -> Result<(), Failure> {
+        verdict(&self.failed())
+    }
+
+    /// Runs it all; the names of the reports of what failed.
+    fn failed(&self) -> Vec<String> {
+        let mut failed = Vec::new();
+        let mut told = |(report, mut suite): (String, Command)| {
+            println!("\nautobahn, {report}");
+            if let Err(why) = command::run(&mut suite) {
+                println!("{report}: {why}");
+                failed.push(report);
+            }
+        };
+        if self.args.role != Some(Role::Client) {
+            for &poller in Poller::value_variants() {
+                if self.args.poller.is_none_or(|chosen| chosen == poller) {
+                    for part in self.args.parts() {
+                        told(self.server(&part, poller));
+                    }
+                }
             }
         }
-    }
-    if args.role != Some(Role::Server) {
-        let mut build = workspace.cargo(&["build"]);
-        build.args([
-            "--release",
-            "--package",
-            "sockeye",
-            "--example",
-            "autobahn_client",
-        ]);
-        command::run(&mut build)?;
-        for part in args.parts() {
-            let name = part.report("client");
-            let mut suite = runner(workspace, &part, "client", &name);
-            suite
-                .arg("--")
-                .arg(workspace.target("release/examples/autobahn_client"));
-            told(&name, command::run(&mut suite), &mut failed);
+        if self.args.role != Some(Role::Server) {
+            for part in self.args.parts() {
+                told(self.client(&part));
+            }
         }
+        failed
     }
-    if failed.is_empty() {
-        Ok(())
-    } else {
-        Err(Failure::new(format!(
-            "Autobahn is not satisfied with: {}",
-            failed.join(", ")
-        )))
-    }
-}
 
-fn runner(
-    workspace: &Workspace,
-    part: &Part<'_>,
-    role: &str,
-    report: &str,
-) -> std::process::Command {
-    println!("\nautobahn, {report}");
-    let mut command = workspace.command(workspace.conformance("autobahn/run"));
-    // UNIMPLEMENTED would mean that compression was not agreed on.
-    command.args([role, "--cases", part.cases, "--no-skip"]);
-    if !part.exclude.is_empty() {
-        command.args(["--exclude", part.exclude]);
+    fn server(&self, part: &Part<'_>, poller: Poller) -> (String, Command) {
+        let (report, mut suite) = self.suite(part, Role::Server, Some(poller));
+        suite.args(["--path", "/echo"]);
+        if let Some((_, folder)) = &self.tls {
+            suite.arg("--tls-ca").arg(folder.join("root.pem"));
+        }
+        suite.arg("--").arg(&self.built.sockeye);
+        suite.args(["serve", "--listen=127.0.0.1:0", "--poller", &name(poller)]);
+        if let Some((backend, folder)) = &self.tls {
+            suite.arg("--tls-cert").arg(folder.join("server.pem"));
+            suite.arg("--tls-key").arg(folder.join("server.key"));
+            suite.args(["--tls-backend", &name(*backend)]);
+        }
+        (report, suite)
     }
-    command.args(["--jobs", &part.jobs.to_string()]);
-    command
-        .arg("--out")
-        .arg(workspace.target("autobahn").join(report));
-    let path = tool::search_path(std::env::var_os("PATH"), &workspace.target("venv/bin"));
-    command
-        .env("PATH", path)
-        .env("PYTHONDONTWRITEBYTECODE", "1");
-    command
-}
 
-fn told(name: &str, result: Result<(), Failure>, failed: &mut Vec<String>) {
-    if let Err(why) = result {
-        println!("{name}: {why}");
-        failed.push(name.to_owned());
+    fn client(&self, part: &Part<'_>) -> (String, Command) {
+        let (report, mut suite) = self.suite(part, Role::Client, None);
+        if let Some((backend, folder)) = &self.tls {
+            suite.arg("--tls-cert").arg(folder.join("server.pem"));
+            suite.arg("--tls-key").arg(folder.join("server.key"));
+            suite.env("AUTOBAHN_CA", folder.join("root.pem"));
+            suite.env("AUTOBAHN_TLS_BACKEND", name(*backend));
+        }
+        suite.arg("--").arg(&self.built.autobahn_client);
+        (report, suite)
+    }
+
+    /// The runner up to its options, and the name of its report.
+    fn suite(&self, part: &Part<'_>, role: Role, poller: Option<Poller>) -> (String, Command) {
+        let mut report = name(role);
+        let tls = self.tls.as_ref().map(|(backend, _)| name(*backend));
+        let part_name = Some(part.name.to_owned()).filter(|name| !name.is_empty());
+        for word in [tls, poller.map(name), part_name].into_iter().flatten() {
+            report.push('-');
+            report.push_str(&word);
+        }
+        let mut suite = self
+            .workspace
+            .command(self.workspace.conformance("autobahn/run"));
+        // UNIMPLEMENTED would mean that compression was not agreed on.
+        suite.args([&name(role), "--cases", part.cases, "--no-skip"]);
+        if !part.exclude.is_empty() {
+            suite.args(["--exclude", part.exclude]);
+        }
+        suite.args(["--jobs", &part.jobs.to_string()]);
+        let out = self.workspace.target("autobahn").join(&report);
+        suite.arg("--out").arg(out);
+        let venv = self.workspace.target("venv/bin");
+        let path = tool::search_path(std::env::var_os("PATH"), &venv);
+        suite.env("PATH", path).env("PYTHONDONTWRITEBYTECODE", "1");
+        (report, suite)
     }
 }

@@ -5,18 +5,30 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Command;
 
+use crate::certificate;
 use crate::command::{self, Failure};
 use crate::tool;
 use crate::workspace::Workspace;
 
-/// Builds the command, optimised as users get it, and says where it is.
-pub(crate) fn build(workspace: &Workspace) -> Result<PathBuf, Failure> {
-    command::run(
-        workspace
-            .cargo(&["build"])
-            .args(["--release", "--package", "sockeye-cli"]),
-    )?;
-    Ok(workspace.target("release/sockeye"))
+/// What is tested.
+pub(crate) struct Built {
+    /// The command.
+    pub(crate) sockeye: PathBuf,
+    /// The example that is Autobahn's client.
+    pub(crate) autobahn_client: PathBuf,
+}
+
+/// Builds all of it, optimised and with every backend of TLS.
+pub(crate) fn build(workspace: &Workspace) -> Result<Built, Failure> {
+    let mut build = workspace.cargo(&["build"]);
+    // At once, so that the library is compiled once.
+    build.args(["--release", "--package=sockeye-cli", "--package=sockeye"]);
+    build.args(["--features=sockeye-cli/openssl,sockeye/openssl"]);
+    command::run(build.args(["--bin=sockeye", "--example=autobahn_client"]))?;
+    Ok(Built {
+        sockeye: workspace.target("release/sockeye"),
+        autobahn_client: workspace.target("release/examples/autobahn_client"),
+    })
 }
 
 /// All foreign peers: the pytest suite, then the one of Node.
@@ -27,13 +39,13 @@ pub(crate) fn peers(workspace: &Workspace) -> Result<(), Failure> {
 
 /// The pytest suite, with arguments for pytest.
 pub(crate) fn pytest(workspace: &Workspace, arguments: &[OsString]) -> Result<(), Failure> {
-    let binary = build(workspace)?;
+    let binary = build(workspace)?.sockeye;
     let mut pytest = workspace.command(workspace.target("venv/bin/python"));
     pytest
         .args(["-m", "pytest"])
         .args(arguments)
         .current_dir(workspace.conformance("peers"));
-    command::run(for_tests(&mut pytest, workspace).env("SOCKEYE_BIN", binary))
+    command::run(for_tests(&mut pytest, workspace)?.env("SOCKEYE_BIN", binary))
 }
 
 /// The demo page in Chromium.
@@ -49,7 +61,7 @@ pub(crate) fn browser(workspace: &Workspace) -> Result<(), Failure> {
 
 /// The tests of Node's own runner in a folder of `conformance/`.
 fn node(workspace: &Workspace, folder: &str) -> Result<(), Failure> {
-    let binary = build(workspace)?;
+    let binary = build(workspace)?.sockeye;
     let folder = workspace.conformance(folder);
     let mut tests: Vec<PathBuf> = std::fs::read_dir(&folder)
         .and_then(|entries| {
@@ -67,19 +79,21 @@ fn node(workspace: &Workspace, folder: &str) -> Result<(), Failure> {
     // One file at a time: two cores, and the browser wants both.
     node.args(["--test", "--test-concurrency=1", "--test-reporter=spec"])
         .args(tests);
-    command::run(for_tests(&mut node, workspace).env("SOCKEYE_BIN", binary))
+    command::run(for_tests(&mut node, workspace)?.env("SOCKEYE_BIN", binary))
 }
 
-fn for_tests<'c>(command: &'c mut Command, workspace: &Workspace) -> &'c mut Command {
+fn for_tests<'c>(
+    command: &'c mut Command,
+    workspace: &Workspace,
+) -> Result<&'c mut Command, Failure> {
     if let Some(chromium) = tool::chromium() {
         command.env("CHROMIUM", chromium);
     }
-    command
+    let path = tool::search_path(env::var_os("PATH"), &workspace.target("venv/bin"));
+    Ok(command
+        .env("CERTIFICATES", certificate::make(workspace)?)
         .env("NODE_PATH", workspace.target("node/node_modules"))
         .env("SCREENSHOTS", workspace.target("screenshots"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
-        .env(
-            "PATH",
-            tool::search_path(env::var_os("PATH"), &workspace.target("venv/bin")),
-        )
+        .env("PATH", path))
 }

@@ -9,6 +9,7 @@
 
 mod autobahn;
 mod bench;
+mod certificate;
 mod command;
 mod conformance;
 mod msrv;
@@ -34,6 +35,7 @@ Examples:
   cargo xtask test --keep-going         everything, whatever fails
   cargo xtask list                      the stages, and what each does
   cargo xtask autobahn server --poller poll --cases 9
+  cargo xtask autobahn client --tls openssl --cases 7.1
   cargo xtask peers -k smuggling        pytest's own arguments, on the real binary
   cargo xtask bench --quick             all peers, a few short rounds
 
@@ -104,7 +106,7 @@ fn run(chore: Chore) -> Result<(), Failure> {
             Ok(())
         }
         Chore::Autobahn(args) => {
-            setup::ensure(&workspace, &[Stage::Autobahn], true)?;
+            setup::ensure(&workspace, &[Stage::Autobahn, Stage::AutobahnTls], true)?;
             autobahn::run(&workspace, &args)
         }
         Chore::Peers { arguments } => {

@@ -22,13 +22,13 @@ pub(crate) fn ensure(
     let needs = |users: &[Stage]| users.iter().any(|user| stages.contains(user));
     let tools: Vec<&Tool> = TOOLS.iter().filter(|tool| needs(tool.stages)).collect();
     tools_are_there(workspace, &tools, told, install)?;
-    if needs(&[Stage::Peers, Stage::Autobahn]) {
+    if needs(tool::PYTHON_USERS) {
         venv(workspace, install)?;
     }
-    if needs(&[Stage::Peers, Stage::Browser]) {
+    if needs(tool::NODE_USERS) {
         node_modules(workspace, install)?;
     }
-    if needs(&[Stage::Autobahn]) {
+    if needs(tool::AUTOBAHN_USERS) {
         autobahn(workspace, install)?;
     }
     Ok(())

@@ -25,11 +25,13 @@ pub(crate) enum Stage {
     Doc,
     /// The stated minimum Rust version against dependencies, the standard library, a compiler
     Msrv,
-    /// The release build of the command
+    /// The release builds of the command, as it is and with OpenSSL beside rustls
     Build,
     /// The Autobahn testsuite: server on epoll and on poll, client; strict
     Autobahn,
-    /// Foreign peers: Python websockets, npm ws, curl, libwebsockets, raw bytes
+    /// Autobahn's sections 1 to 7 through TLS: server and client, rustls and OpenSSL; strict
+    AutobahnTls,
+    /// Foreign peers: Python websockets, npm ws, curl, openssl, libwebsockets, proxies, raw bytes
     Peers,
     /// The demo page in headless Chromium
     Browser,
@@ -57,8 +59,9 @@ impl Stage {
             Self::Unit => unit(workspace),
             Self::Doc => doc(workspace),
             Self::Msrv => msrv::check(workspace),
-            Self::Build => conformance::build(workspace).map(drop),
+            Self::Build => build(workspace),
             Self::Autobahn => autobahn::run(workspace, &AutobahnArgs::default()),
+            Self::AutobahnTls => autobahn::run_tls(workspace),
             Self::Peers => conformance::peers(workspace),
             Self::Browser => conformance::browser(workspace),
         }
@@ -74,7 +77,7 @@ impl fmt::Display for Stage {
 /// Prints the stages.
 pub(crate) fn list() {
     for stage in Stage::value_variants() {
-        println!("{stage:<9} {}", stage.about());
+        println!("{stage:<12} {}", stage.about());
     }
 }
 
@@ -116,14 +119,14 @@ pub(crate) fn run_all(
     println!();
     for (stage, result) in &results {
         match result {
-            Ok(time) => println!("{stage:<9} {:6.1} s", time.as_secs_f32()),
-            Err(why) => println!("{stage:<9} FAILED: {why}"),
+            Ok(time) => println!("{stage:<12} {:6.1} s", time.as_secs_f32()),
+            Err(why) => println!("{stage:<12} FAILED: {why}"),
         }
     }
     let failed = results.iter().filter(|(_, result)| result.is_err()).count();
     let skipped = stages.len() - results.len();
     for stage in &stages[results.len()..] {
-        println!("{stage:<9} not run");
+        println!("{stage:<12} not run");
     }
     print!("stages: {} passed, {failed} failed", results.len() - failed);
     if skipped > 0 {
@@ -149,19 +152,34 @@ fn clippy(workspace: &Workspace) -> Result<(), Failure> {
 }
 
 fn unit(workspace: &Workspace) -> Result<(), Failure> {
-    if command::output(workspace.command("cargo").args(["nextest", "--version"])).is_some() {
-        let mut command = workspace.cargo(&["nextest", "run"]);
-        command::run(command.args(["--workspace", "--all-features", "--all-targets"]))?;
-    } else {
+    let nextest =
+        command::output(workspace.command("cargo").args(["nextest", "--version"])).is_some();
+    if !nextest {
         println!("cargo-nextest is not installed: cargo test does it, one program at a time");
-        let mut command = workspace.cargo(&["test"]);
-        command::run(command.args(["--workspace", "--all-features", "--all-targets"]))?;
     }
+    let test = |arguments: &[&str]| {
+        let mut command = if nextest {
+            workspace.cargo(&["nextest", "run"])
+        } else {
+            workspace.cargo(&["test"])
+        };
+        command::run(command.args(arguments))
+    };
+    test(&["--workspace", "--all-features", "--all-targets"])?;
+    // As most users build it: whatever the feature touches, without that feature.
+    test(&["--package=sockeye", "--lib", "--test=tls", "--test=client"])?;
+    test(&["--package=sockeye-cli"])?;
     command::run(
         workspace
             .cargo(&["test"])
             .args(["--workspace", "--all-features", "--doc"]),
     )
+}
+
+fn build(workspace: &Workspace) -> Result<(), Failure> {
+    let mut default = workspace.cargo(&["build"]);
+    command::run(default.args(["--release", "--package=sockeye-cli"]))?;
+    conformance::build(workspace).map(drop)
 }
 
 fn doc(workspace: &Workspace) -> Result<(), Failure> {

@@ -22,12 +22,28 @@ pub(crate) struct Tool {
     pub(crate) look: fn() -> Result<String, String>,
 }
 
-const PYTHON_USERS: &[Stage] = &[Stage::Autobahn, Stage::Peers];
-const NODE_USERS: &[Stage] = &[Stage::Peers, Stage::Browser];
+pub(crate) const PYTHON_USERS: &[Stage] = &[Stage::Autobahn, Stage::AutobahnTls, Stage::Peers];
+pub(crate) const NODE_USERS: &[Stage] = &[Stage::Peers, Stage::Browser];
+
+pub(crate) const AUTOBAHN_USERS: &[Stage] = &[Stage::Autobahn, Stage::AutobahnTls];
+/// Who compiles our OpenSSL backend.
+const OPENSSL_USERS: &[Stage] = &[
+    Stage::Clippy,
+    Stage::Unit,
+    Stage::Doc,
+    Stage::Msrv,
+    Stage::Build,
+    Stage::Autobahn,
+    Stage::AutobahnTls,
+    Stage::Peers,
+    Stage::Browser,
+];
 
 /// The earliest Python and Node that the pinned packages run on.
 const PYTHON: (u32, u32) = (3, 11);
 const NODE: (u32, u32) = (18, 0);
+/// The earliest OpenSSL that the backend supports.
+const OPENSSL: (u32, u32) = (1, 1);
 
 pub(crate) const TOOLS: &[Tool] = &[
     Tool {
@@ -70,11 +86,49 @@ pub(crate) const TOOLS: &[Tool] = &[
         name: "libwebsockets-test-server",
         stages: &[Stage::Peers],
         packages: &["libwebsockets-test-server"],
-        look: || {
-            on_path("libwebsockets-test-server")
-                .ok_or_else(missing)
-                .map(shown)
-        },
+        look: || program("libwebsockets-test-server"),
+    },
+    Tool {
+        name: "tinyproxy",
+        stages: &[Stage::Peers],
+        packages: &["tinyproxy-bin"],
+        look: || program("tinyproxy"),
+    },
+    Tool {
+        name: "microsocks",
+        stages: &[Stage::Peers],
+        packages: &["microsocks"],
+        look: || program("microsocks"),
+    },
+    Tool {
+        name: "danted",
+        stages: &[Stage::Peers],
+        packages: &["dante-server"],
+        look: || program("danted"),
+    },
+    Tool {
+        name: "openssl",
+        stages: &[Stage::Peers],
+        packages: &["openssl"],
+        look: || found(&["openssl", "version"]),
+    },
+    Tool {
+        name: "stunnel",
+        stages: &[Stage::AutobahnTls],
+        packages: &["stunnel4"],
+        look: || program("stunnel"),
+    },
+    Tool {
+        name: "pkg-config",
+        stages: OPENSSL_USERS,
+        packages: &["pkg-config"],
+        look: || found(&["pkg-config", "--version"]),
+    },
+    Tool {
+        name: "OpenSSL's headers",
+        stages: OPENSSL_USERS,
+        packages: &["libssl-dev"],
+        look: openssl_headers,
     },
     Tool {
         name: "chromium",
@@ -84,7 +138,7 @@ pub(crate) const TOOLS: &[Tool] = &[
     },
     Tool {
         name: "apt-get, dpkg-deb, flock",
-        stages: &[Stage::Autobahn],
+        stages: AUTOBAHN_USERS,
         packages: &["apt", "dpkg", "util-linux", "debian-archive-keyring"],
         look: || match ["apt-get", "dpkg-deb", "flock"]
             .iter()
@@ -169,8 +223,47 @@ pub(crate) fn search_path(path: Option<OsString>, first: &Path) -> OsString {
     all
 }
 
+/// Debian keeps daemons where users do not look.
+const DAEMONS: &str = "/usr/sbin:/usr/local/sbin";
+
+fn program(name: &str) -> Result<String, String> {
+    on_path(name).ok_or_else(missing).map(shown)
+}
+
+/// What `openssl-sys` will find, the way it looks.
+fn openssl_headers() -> Result<String, String> {
+    let header = "openssl/ssl.h";
+    let named = ["OPENSSL_INCLUDE_DIR", "OPENSSL_DIR"]
+        .iter()
+        .find_map(env::var_os);
+    if let Some(folder) = named {
+        let folder = PathBuf::from(folder);
+        let here = [folder.join(header), folder.join("include").join(header)];
+        return here
+            .into_iter()
+            .find(|file| file.is_file())
+            .ok_or_else(missing)
+            .map(shown);
+    }
+    if let Some(version) =
+        command::output(Command::new("pkg-config").args(["--modversion", "openssl"]))
+    {
+        return match self::version(&version) {
+            Some(number) if number >= OPENSSL => Ok(version),
+            _ => Err(too_old(&version, OPENSSL)),
+        };
+    }
+    // Without pkg-config, which is a tool of its own, the file itself tells.
+    let file = Path::new("/usr/include").join(header);
+    if file.is_file() {
+        Ok(shown(file))
+    } else {
+        Err(missing())
+    }
+}
+
 fn on_path(name: &str) -> Option<PathBuf> {
-    let path = env::var_os("PATH")?;
+    let path = search_path(Some(DAEMONS.into()), Path::new(&env::var_os("PATH")?));
     env::split_paths(&path)
         .map(|folder| folder.join(name))
         .find(|file| file.is_file())
@@ -198,10 +291,7 @@ fn at_least(command: &[&str], least: (u32, u32)) -> Result<String, String> {
     let text = found(command)?;
     match version(&text) {
         Some(version) if version >= least => Ok(text),
-        _ => Err(format!(
-            "{text} is too old: {}.{} or later is needed",
-            least.0, least.1
-        )),
+        _ => Err(too_old(&text, least)),
     }
 }
 
@@ -210,6 +300,13 @@ fn version(text: &str) -> Option<(u32, u32)> {
     let start = text.find(|c: char| c.is_ascii_digit())?;
     let mut parts = text[start..].split(|c: char| !c.is_ascii_digit());
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+fn too_old(text: &str, least: (u32, u32)) -> String {
+    format!(
+        "{text} is too old: {}.{} or later is needed",
+        least.0, least.1
+    )
 }
 
 fn missing() -> String {

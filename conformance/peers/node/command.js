@@ -3,6 +3,7 @@
 
 const { spawn } = require('node:child_process');
 const { once } = require('node:events');
+const path = require('node:path');
 const readline = require('node:readline');
 
 const SOON = 10_000; // milliseconds within which anything has to happen
@@ -11,6 +12,18 @@ function binary() {
   const path = process.env.SOCKEYE_BIN;
   if (!path) throw new Error('SOCKEYE_BIN is not set: `cargo xtask test peers` sets it');
   return path;
+}
+
+/** A file of the certificates that `cargo xtask` makes for the tests. */
+function certificate(name) {
+  const folder = process.env.CERTIFICATES;
+  if (!folder) throw new Error('CERTIFICATES is not set: `cargo xtask test peers` sets it');
+  return path.join(folder, name);
+}
+
+/** Options of `sockeye serve` for TLS with this backend. */
+function secured(backend) {
+  return ['--tls-backend', backend, '--tls-cert', certificate('server.pem'), '--tls-key', certificate('server.key')];
 }
 
 /** What `promise` comes to, or an error that says what did not happen in time. */
@@ -30,11 +43,14 @@ async function serve(...args) {
   const lines = readline.createInterface({ input: child.stdout });
   const announced = once(lines, 'line').then(([line]) => line);
   const line = await within(Promise.race([announced, exited.then(() => 'ended')]), 'the server listens');
-  const address = /^listening on http:\/\/(.*)\/$/.exec(line);
+  const address = /^listening on http(s?):\/\/(.*)\/$/.exec(line);
   if (!address) throw new Error(`the server said: ${line}`);
+  const [, s, host] = address;
   return {
-    host: address[1],
-    port: Number(address[1].split(':').pop()),
+    host,
+    port: Number(host.split(':').pop()),
+    http: (path) => `http${s}://${host}${path}`,
+    ws: (path) => `ws${s}://${host}${path}`,
     async stop() {
       child.kill('SIGTERM');
       try {
@@ -63,4 +79,4 @@ async function connect(args, input = '') {
   }
 }
 
-module.exports = { SOON, binary, connect, serve, within };
+module.exports = { SOON, binary, certificate, connect, secured, serve, within };

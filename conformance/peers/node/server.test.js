@@ -1,17 +1,27 @@
 'use strict';
-// The client of npm's `ws` against `sockeye serve`, on both pollers.
+// The client of npm's `ws` against `sockeye serve`, on both pollers and with both backends of TLS.
 
 const assert = require('node:assert/strict');
 const { after, before, describe, test } = require('node:test');
 const { once } = require('node:events');
+const fs = require('node:fs');
 const WebSocket = require('ws');
-const { serve, within } = require('./command');
+const { certificate, secured, serve, within } = require('./command');
 
 const SIZES = [0, 1, 125, 126, 127, 65535, 65536, 1 << 20, 16 << 20];
 
+const CA = fs.readFileSync(certificate('root.pem'));
+
+const SERVERS = {
+  'on epoll': ['--poller', 'epoll'],
+  'on poll': ['--poller', 'poll'],
+  'with rustls': ['--poller', 'epoll', ...secured('rustls')],
+  'with OpenSSL': ['--poller', 'poll', ...secured('openssl')],
+};
+
 /** A connection with its messages in order: `next` waits for one. */
 async function open(url, protocols = [], options = {}) {
-  const socket = new WebSocket(url, protocols, options);
+  const socket = new WebSocket(url, protocols, { ca: CA, ...options });
   const messages = [], waiting = [];
   socket.on('message', (data, isBinary) => {
     const message = isBinary ? data : data.toString();
@@ -32,12 +42,12 @@ async function open(url, protocols = [], options = {}) {
   };
 }
 
-for (const poller of ['epoll', 'poll']) {
-  describe(`ws against the server on ${poller}`, () => {
+for (const [name, args] of Object.entries(SERVERS)) {
+  describe(`ws against the server ${name}`, () => {
     let server, url;
     before(async () => {
-      server = await serve('--poller', poller);
-      url = (path) => `ws://${server.host}${path}`;
+      server = await serve(...args);
+      url = server.ws;
     });
     after(() => server.stop());
 
@@ -107,7 +117,7 @@ for (const poller of ['epoll', 'poll']) {
     });
 
     test('a missing endpoint is a 404', async () => {
-      const socket = new WebSocket(url('/no/such/path'));
+      const socket = new WebSocket(url('/no/such/path'), { ca: CA });
       socket.on('error', () => {});
       const [, response] = await within(once(socket, 'unexpected-response'), 'an answer');
       assert.equal(response.statusCode, 404);

@@ -4,8 +4,8 @@
 //! AUTOBAHN_URL=ws://127.0.0.1:9001 autobahn_client [AGENT]
 //! ```
 //!
-//! For a `wss://` address `AUTOBAHN_CA` names a file with the certificates to trust, and
-//! `AUTOBAHN_TLS` may be `openssl`.
+//! With a `wss://` address, `AUTOBAHN_CA` names the PEM file of who vouches for the server, and
+//! `AUTOBAHN_TLS_BACKEND` the library to use: `rustls` or `openssl`.
 
 use std::error::Error;
 
@@ -52,14 +52,9 @@ impl Protocol for Echo {
 fn stay(
     engine: &mut Engine,
     echo: ProtocolKey<Echo>,
-    url: &str,
-    tls: Option<&ClientTls>,
+    options: ConnectOptions,
     visit: Visit,
 ) -> Result<String, Box<dyn Error>> {
-    let mut options = ConnectOptions::new(url)?;
-    if let Some(tls) = tls {
-        options = options.tls(tls.clone());
-    }
     engine.connect(echo, options, visit)?;
     while engine.core().connection_count() > 0 {
         engine.turn(None)?;
@@ -71,22 +66,26 @@ fn stay(
     }
 }
 
+/// What the environment says about TLS.
+fn tls() -> Result<Option<ClientTls>, Box<dyn Error>> {
+    let Some(ca) = std::env::var_os("AUTOBAHN_CA") else {
+        return Ok(None);
+    };
+    let backend = match std::env::var("AUTOBAHN_TLS_BACKEND").as_deref() {
+        Err(_) => Backend::default(),
+        Ok("rustls") => Backend::Rustls,
+        Ok("openssl") => Backend::OpenSsl,
+        Ok(other) => return Err(format!("there is no backend {other}").into()),
+    };
+    let roots = Roots::none().with_pem_file(ca)?;
+    let options = ClientTlsOptions::new(roots).backend(backend);
+    Ok(Some(ClientTls::new(options)?))
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     let base = std::env::var("AUTOBAHN_URL").map_err(|_| "AUTOBAHN_URL is not set")?;
     let base = base.trim_end_matches('/');
     let agent = std::env::args().nth(1).unwrap_or_else(|| "sockeye".into());
-
-    let tls = match std::env::var_os("AUTOBAHN_CA") {
-        None => None,
-        Some(file) => {
-            let mut options = ClientTlsOptions::new(Roots::none().with_pem_file(file)?);
-            if std::env::var_os("AUTOBAHN_TLS").is_some_and(|name| name == "openssl") {
-                options = options.backend(Backend::OpenSsl);
-            }
-            Some(ClientTls::new(options)?)
-        }
-    };
-    let tls = tls.as_ref();
 
     let limits = Limits {
         message_len: LARGEST_MESSAGE,
@@ -95,20 +94,23 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut engine = Engine::builder().limits(limits).build()?;
     let echo = engine.host(Echo::default());
 
-    let count = stay(
-        &mut engine,
-        echo,
-        &format!("{base}/getCaseCount"),
-        tls,
-        Visit::Ask,
-    )?;
+    let tls = tls()?;
+    let options = |query: &str| -> Result<ConnectOptions, Box<dyn Error>> {
+        let options = ConnectOptions::new(&format!("{base}/{query}"))?;
+        Ok(match &tls {
+            Some(tls) => options.tls(tls.clone()),
+            None => options,
+        })
+    };
+
+    let count = stay(&mut engine, echo, options("getCaseCount")?, Visit::Ask)?;
     let count: u32 = count.parse()?;
     for case in 1..=count {
         println!("case {case} of {count}");
-        let url = format!("{base}/runCase?case={case}&agent={agent}");
-        stay(&mut engine, echo, &url, tls, Visit::Case)?;
+        let query = format!("runCase?case={case}&agent={agent}");
+        stay(&mut engine, echo, options(&query)?, Visit::Case)?;
     }
-    let url = format!("{base}/updateReports?agent={agent}");
-    stay(&mut engine, echo, &url, tls, Visit::Ask)?;
+    let query = format!("updateReports?agent={agent}");
+    stay(&mut engine, echo, options(&query)?, Visit::Ask)?;
     Ok(())
 }

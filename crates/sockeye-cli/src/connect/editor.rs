@@ -90,17 +90,19 @@ impl Editor {
     pub(super) fn draw(&self, out: &mut String) {
         // The last column stays free, so that the terminal never breaks the line.
         let room = self.width.saturating_sub(PROMPT.len() + 1);
-        let scroll = self.line.visual_scroll(room);
-        let (mut column, mut shown) = (0, String::new());
-        for cluster in self.line.value().graphemes(true) {
-            let width = cluster.width();
-            if column >= scroll && column + width <= scroll + room {
-                shown.extend(cluster.chars().filter(|c| !c.is_control()));
-            }
-            column += width;
-        }
-        let cursor = PROMPT.len() + self.line.visual_cursor().saturating_sub(scroll);
-        out.push_str(&format!("\r\x1b[K{PROMPT}{shown}\r\x1b[{cursor}C"));
+        let line = self.line.value();
+        let cursor = line.char_indices().nth(self.line.cursor());
+        let (before, behind) = line.split_at(cursor.map_or(line.len(), |(index, _)| index));
+        // Only what may be seen is looked at: a pasted line may be long, and comes key by key.
+        let (_, near) = fit(behind.graphemes(true), room / 4);
+        let (left, column) = fit(before.graphemes(true).rev(), room - near);
+        let (right, _) = fit(behind.graphemes(true), room - column);
+        let shown = [&before[before.len() - left..], &behind[..right]];
+        let shown = shown.iter().flat_map(|part| part.chars());
+        out.push_str("\r\x1b[K");
+        out.push_str(PROMPT);
+        out.extend(shown.filter(|c| !c.is_control()));
+        out.push_str(&format!("\r\x1b[{}C", PROMPT.len() + column));
     }
 
     /// A line that was entered, as it stays on the screen.
@@ -159,6 +161,28 @@ impl Editor {
             self.recalled = Some((wanted - 1, draft));
         }
         self.line = Input::new(line);
+    }
+}
+
+/// The bytes and columns of as many clusters as fit into so many columns.
+fn fit<'t>(clusters: impl Iterator<Item = &'t str>, room: usize) -> (usize, usize) {
+    let (mut len, mut columns) = (0, 0);
+    for cluster in clusters {
+        let width = columns + shown_width(cluster);
+        if width > room {
+            break;
+        }
+        len += cluster.len();
+        columns = width;
+    }
+    (len, columns)
+}
+
+/// Columns that a cluster takes, without its control characters.
+fn shown_width(cluster: &str) -> usize {
+    match cluster.chars().all(char::is_control) {
+        true => 0,
+        false => cluster.width(),
     }
 }
 
@@ -257,20 +281,27 @@ mod tests {
 
     #[test]
     fn a_long_line_scrolls_in_its_row() {
-        let mut editor = Editor::new(10);
+        let mut editor = Editor::new(11);
         write(&mut editor, "0123456789");
-        assert_eq!(picture(&editor), "\r\x1b[K> 3456789\r\x1b[9C");
+        assert_eq!(picture(&editor), "\r\x1b[K> 23456789\r\x1b[10C");
+        // A little of what is behind the cursor stays in sight.
+        editor.handle(&key(KeyCode::Left));
+        assert_eq!(picture(&editor), "\r\x1b[K> 23456789\r\x1b[9C");
+        for _ in 0..3 {
+            editor.handle(&key(KeyCode::Left));
+        }
+        assert_eq!(picture(&editor), "\r\x1b[K> 01234567\r\x1b[8C");
         editor.handle(&control('a'));
-        assert_eq!(picture(&editor), "\r\x1b[K> 0123456\r\x1b[2C");
+        assert_eq!(picture(&editor), "\r\x1b[K> 01234567\r\x1b[2C");
         // Wide characters take two columns, and are never cut in half.
         let mut editor = Editor::new(10);
         write(&mut editor, "漢字漢字漢");
         assert_eq!(picture(&editor), "\r\x1b[K> 漢字漢\r\x1b[8C");
         // What would steer the terminal is not shown.
         let mut editor = Editor::new(80);
-        editor.handle(&Event::Paste("a\x1b[2Jb".to_owned()));
-        assert!(picture(&editor).starts_with("\r\x1b[K> a[2Jb"));
-        for width in [0, 1, 2, 3, 4] {
+        editor.handle(&Event::Paste("a\x1b[2J\tb".to_owned()));
+        assert_eq!(picture(&editor), "\r\x1b[K> a[2Jb\r\x1b[7C");
+        for width in 0..9 {
             editor.handle(&Event::Resize(width, 5));
             picture(&editor);
         }
