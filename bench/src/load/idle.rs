@@ -1,6 +1,8 @@
 //! Connections that do nothing: how much memory the server spends on each.
 
 use std::io;
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,19 +17,17 @@ const SETTLING: Duration = Duration::from_millis(200);
 /// How long opening all of them may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How many are opened at the same time: one by one, each would wait for the scheduler twice.
+const AT_ONCE: usize = 16;
+const BUFFER_LEN: usize = 16 * 1024;
+
 pub(crate) fn run(args: &IdleArgs) -> Result<Outcome, Failure> {
     let watch = Watch::new(args.server.watch)?;
     let opener = Opener::new(&args.server.url)?;
-    let mut buffers = Buffers::new(16 * 1024);
     let deadline = Instant::now() + PATIENCE;
     let mut links = Vec::new();
-    let mut open = |links: &mut Vec<Link>, count| {
-        for _ in 0..count {
-            links.push(opener.open(&mut buffers)?);
-            if Instant::now() > deadline {
-                return Err(Failure::Late("opening the connections"));
-            }
-        }
+    let open = |links: &mut Vec<Link>, count| {
+        links.extend(opened(&opener, count, deadline)?);
         thread::sleep(SETTLING);
         Ok(())
     };
@@ -42,6 +42,7 @@ pub(crate) fn run(args: &IdleArgs) -> Result<Outcome, Failure> {
         .zip(memory)
         .map(|(after, before)| after - before);
 
+    let mut buffers = Buffers::new(BUFFER_LEN);
     for link in &mut links {
         link.stream()
             .set_nonblocking(true)
@@ -54,4 +55,32 @@ pub(crate) fn run(args: &IdleArgs) -> Result<Outcome, Failure> {
         }
     }
     Ok(outcome)
+}
+
+fn opened(opener: &Opener, count: usize, deadline: Instant) -> Result<Vec<Link>, Failure> {
+    let left = AtomicUsize::new(count);
+    let take = || {
+        let step = |left: usize| left.checked_sub(1);
+        let outcome = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step);
+        outcome.is_ok()
+    };
+    let some = || {
+        let mut buffers = Buffers::new(BUFFER_LEN);
+        let mut links = Vec::new();
+        while take() {
+            links.push(opener.open(&mut buffers)?);
+            if Instant::now() > deadline {
+                return Err(Failure::Late("opening the connections"));
+            }
+        }
+        Ok(links)
+    };
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(some)).collect();
+        let mut links = Vec::new();
+        for thread in threads {
+            links.extend(thread.join().unwrap_or_else(|panic| resume_unwind(panic))?);
+        }
+        Ok(links)
+    })
 }

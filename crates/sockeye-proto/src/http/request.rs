@@ -317,7 +317,10 @@ impl Request<'_> {
     fn spans(&self, name: &str) -> impl Iterator<Item = Span> {
         self.fields
             .iter()
-            .filter(move |field| field.0.text(&self.head).eq_ignore_ascii_case(name))
+            .filter(move |field| {
+                let sent = field.0.of(&self.head);
+                sent.eq_ignore_ascii_case(name.as_bytes())
+            })
             .map(|field| field.1)
     }
 }

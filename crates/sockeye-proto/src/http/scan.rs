@@ -105,16 +105,37 @@ impl Scanner {
         limits: &Limits,
     ) -> Result<Option<usize>, HttpError> {
         let head_len = u32::try_from(limits.request_head_len).unwrap_or(u32::MAX);
-        for (index, &byte) in input.iter().enumerate() {
+        let mut rest = input;
+        loop {
+            let (run, behind) = rest.split_at(self.run(rest));
+            let room = head_len.saturating_sub(self.len) as usize;
+            if run.len() > room {
+                return Err(HttpError::HeadTooLong);
+            }
+            self.len += run.len() as u32;
+            let Some((&byte, behind)) = behind.split_first() else {
+                return Ok(None);
+            };
             if self.len >= head_len {
                 return Err(HttpError::HeadTooLong);
             }
             self.len += 1;
+            rest = behind;
             if self.step(byte, limits)? {
-                return Ok(Some(index + 1));
+                return Ok(Some(input.len() - rest.len()));
             }
         }
-        Ok(None)
+    }
+
+    /// How many bytes from here on change nothing: most of a head is the inside of names and
+    /// values.
+    fn run(&self, input: &[u8]) -> usize {
+        let end = match self.state {
+            State::Name => input.iter().position(|&byte| !is_tchar(byte)),
+            State::Value => input.iter().position(|&byte| !is_value(byte)),
+            _ => return 0,
+        };
+        end.unwrap_or(input.len())
     }
 
     /// One byte; true at the end of the head.
@@ -122,7 +143,7 @@ impl Scanner {
         self.state = match (self.state, byte) {
             (State::Value, b'\r') => State::LineLf,
             (State::Value, b'\n') => return Err(HttpError::BareLf),
-            (State::Value, b'\t' | b' '..=b'~' | 0x80..) => State::Value,
+            (State::Value, byte) if is_value(byte) => State::Value,
             (State::Value, _) => return Err(HttpError::Control),
 
             (State::Name, b':') => State::Value,
@@ -195,9 +216,7 @@ impl Scanner {
                 // RFC 9112 §4: what does not begin so will never be a status line, however
                 // much of it there may be.
                 let expected = b"HTTP/".get(self.part_len as usize);
-                if expected.is_some_and(|&expected| expected != byte)
-                    || !matches!(byte, b'\t' | b' '..=b'~' | 0x80..)
-                {
+                if expected.is_some_and(|&expected| expected != byte) || !is_value(byte) {
                     return Err(HttpError::StatusLine);
                 }
                 self.part_len += 1;
@@ -211,4 +230,9 @@ impl Scanner {
         self.part_len = len;
         state
     }
+}
+
+/// What a header value or a reason phrase is made of (RFC 9110 §5.5).
+const fn is_value(byte: u8) -> bool {
+    matches!(byte, b'\t' | b' '..=b'~' | 0x80..)
 }
