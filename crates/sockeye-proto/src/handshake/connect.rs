@@ -49,7 +49,7 @@ pub struct Answer {
     pub subprotocol: Option<String>,
     /// All headers of the 101.
     pub headers: HeaderMap,
-    /// How messages may be compressed: for the [`Config`](crate::ws::Config) of the
+    /// How messages may be compressed: for the [`Config`] of the
     /// [`WebSocket`](crate::ws::WebSocket).
     #[cfg(feature = "deflate")]
     pub deflate: Option<crate::deflate::Agreed>,

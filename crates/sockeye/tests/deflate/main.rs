@@ -8,3 +8,4 @@
 
 mod counting;
 mod memory;
+mod overflow;
