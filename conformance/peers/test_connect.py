@@ -337,6 +337,8 @@ def test_a_terminal(server: Server) -> None:
     attributes = termios.tcgetattr(terminal)
     attributes[3] &= ~termios.ECHO
     termios.tcsetattr(terminal, termios.TCSANOW, attributes)
+    # Without a size it is no place for editing a line.
+    termios.tcsetwinsize(terminal, (24, 80))
     child = subprocess.Popen([binary(), 'connect', server.ws('/echo')], stdin=terminal, stdout=terminal, stderr=terminal,
                              start_new_session=True, env={**os.environ, 'TERM': 'xterm-256color'})
     os.close(terminal)

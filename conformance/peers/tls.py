@@ -7,16 +7,61 @@ import hashlib
 import os
 import pathlib
 import re
+import select
 import ssl
 import subprocess
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from harness import SOON, Process, Server, eventually
 from wire import TEXT, frame
 
+Value = TypeVar('Value')
+
 GUID = b'258EAFA5-E914-47DA-95CA-C5AB0DC85B11'  # RFC 6455 section 1.3
 BACKENDS = ['rustls', 'openssl']
 VERSIONS = {'1.2': ssl.TLSVersion.TLSv1_2, '1.3': ssl.TLSVersion.TLSv1_3}
+
+
+class Guarded(ssl.SSLSocket):
+    """For a reader and a writer in two threads, as `websockets` has them. An OpenSSL session takes one at a time, and Python
+    lets in both (python/cpython#151508): without this, one handshake in 500 stalls."""
+
+    guard: threading.Lock | None = None
+    limit: float | None
+
+    def do_handshake(self, block: bool = False) -> None:
+        super().do_handshake(block)
+        self.limit = super().gettimeout()
+        super().settimeout(0)
+        self.guard = threading.Lock()
+
+    def settimeout(self, value: float | None) -> None:
+        if self.guard is None:
+            super().settimeout(value)
+        else:
+            self.limit = value
+
+    def recv(self, *arguments: int) -> bytes:
+        return self._in_turn(lambda: super(Guarded, self).recv(*arguments))
+
+    def send(self, *arguments: object) -> int:
+        return self._in_turn(lambda: super(Guarded, self).send(*arguments))  # type: ignore[arg-type]
+
+    def _in_turn(self, operation: Callable[[], Value]) -> Value:
+        if self.guard is None:
+            return operation()
+        while True:
+            try:
+                with self.guard:
+                    return operation()
+            except (ssl.SSLWantReadError, BlockingIOError):
+                wanted = [self], [], []
+            except ssl.SSLWantWriteError:
+                wanted = [], [self], []
+            if not any(select.select(*wanted, self.limit)):
+                raise TimeoutError
 
 
 def certificate(name: str) -> str:
@@ -43,6 +88,7 @@ def serving(backend: str, *names: str) -> list[str]:
 def trusting(version: str | None = None, client: str | None = None) -> ssl.SSLContext:
     """Python as a client that trusts our root, and shows a certificate."""
     context = ssl.create_default_context(cafile=ROOT)
+    context.sslsocket_class = Guarded
     if version:
         context.minimum_version = context.maximum_version = VERSIONS[version]
     if client:
@@ -53,6 +99,7 @@ def trusting(version: str | None = None, client: str | None = None) -> ssl.SSLCo
 def shown_by_python(name: str = 'server', version: str | None = None) -> ssl.SSLContext:
     """Python as a server with this certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.sslsocket_class = Guarded
     context.load_cert_chain(certificate(f'{name}.pem'), certificate(f'{name}.key'))
     if version:
         context.minimum_version = context.maximum_version = VERSIONS[version]

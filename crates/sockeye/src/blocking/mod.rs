@@ -29,7 +29,7 @@
 //! | keepalive and pongs | while a call receives | always |
 //! | files and plain HTTP | no | yes |
 //! | broadcast, topics | no | yes |
-//! | reconnecting | a loop of one's own around [`connect`], with [`Backoff`](crate::Backoff) | uplinks |
+//! | reconnecting | a loop of one's own around [`connect()`], with [`Backoff`](crate::Backoff) | uplinks |
 //!
 //! # Time
 //! Every wait is bounded by what is due next: keepalive, idleness and closing are the machine's

@@ -59,7 +59,7 @@ impl Input {
         self.end = len;
     }
 
-    /// The bytes to look at. What is left of them is to be told to [`left`](Self::left).
+    /// The bytes to look at. What is left of them is to be told to [`Rest::left`].
     pub(super) fn bytes(&mut self) -> (&mut [u8], Rest<'_>) {
         let bytes = self.buffer.get_mut(self.start..self.end);
         let rest = Rest {
