@@ -57,10 +57,13 @@ class Guarded(ssl.SSLSocket):
                 with self.guard:
                     return operation()
             except (ssl.SSLWantReadError, BlockingIOError):
-                wanted = [self], [], []
+                wanted = select.POLLIN
             except ssl.SSLWantWriteError:
-                wanted = [], [self], []
-            if not any(select.select(*wanted, self.limit)):
+                wanted = select.POLLOUT
+            # Not select(), which ends at descriptor 1,024.
+            poll = select.poll()
+            poll.register(self, wanted)
+            if not poll.poll(None if self.limit is None else self.limit * 1000):
                 raise TimeoutError
 
 
