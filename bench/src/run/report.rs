@@ -120,40 +120,42 @@ fn handshakes(text: &mut String, results: &Results, cells: &[&Cell]) {
     );
 }
 
-/// Where a server that does the whole job needs less than ours.
+/// Where a server that does the whole job needs less than ours, or as much.
 fn losses(text: &mut String, results: &Results) {
-    let mut lost = Vec::new();
+    let Some(ours) = results.peers.iter().find(|peer| peer.name == OURS) else {
+        return;
+    };
+    let (mut losses, mut draws) = (Vec::new(), Vec::new());
     for cell in &results.cells {
-        let Some(ours) = results.peers.iter().find(|peer| peer.name == OURS) else {
+        let Some(own) = results.summary(cell, ours) else {
             continue;
         };
-        let Some(ours) = results.summary(cell, ours) else {
-            continue;
-        };
-        for peer in results.peers.iter().filter(|peer| peer.honest) {
+        let competes = |peer: &&&Peer| peer.honest && peer.name != OURS;
+        for peer in results.peers.iter().filter(competes) {
             let Some(summary) = results.summary(cell, peer) else {
                 continue;
             };
-            if summary.ratio < 1.0 {
-                let noise = summary.spread.max(ours.spread);
-                let doubt = if 1.0 - summary.ratio < noise {
-                    ", within the noise"
-                } else {
-                    ""
-                };
-                lost.push(format!(
-                    "- {}: {} needs {:.2} of what ours needs{doubt}",
-                    cell.about(),
-                    peer.name,
-                    summary.ratio
-                ));
+            let line = format!(
+                "{}: {} needs {:.2} of what ours needs",
+                cell.about(),
+                peer.name,
+                summary.ratio
+            );
+            if (summary.ratio - 1.0).abs() < summary.spread.max(own.spread) {
+                draws.push(line);
+            } else if summary.ratio < 1.0 {
+                losses.push(line);
             }
         }
     }
-    if lost.is_empty() {
-        text.push_str("\nLosses: none; no peer that does the whole job needs less than ours.\n");
-    } else {
-        let _ = writeln!(text, "\nLosses:\n\n{}", lost.join("\n"));
+    for (what, lines) in [
+        ("Losses, where a peer needs less than ours", losses),
+        ("No win, where the difference is within the noise", draws),
+    ] {
+        let _ = match lines.is_empty() {
+            true => writeln!(text, "\n{what}: none."),
+            false => writeln!(text, "\n{what}:\n\n- {}", lines.join("\n- ")),
+        };
     }
 }
 
