@@ -104,8 +104,10 @@ def test_lines_become_messages_and_messages_lines(peer) -> None:
         got.extend(connection)
 
     other = peer(note)
-    out = succeeded(connect(other.url, stdin='one\n\n drei ✓ \nlast without a line feed'.encode()))
-    assert out == b'zero\n\n'
+    process = connect(other.url, stdin=None)
+    assert [process.line(), process.line()] == ['zero', '']
+    process.feed('one\n\n drei ✓ \nlast without a line feed'.encode(), last=True)
+    assert succeeded(process) == b'zero\n\n'
     assert other.closed() == (1000, '')
     assert got == ['one', '', ' drei ✓ ', 'last without a line feed']
 

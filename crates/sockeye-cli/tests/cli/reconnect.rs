@@ -107,7 +107,8 @@ fn trouble_is_told_once_and_not_again_and_again() {
     let host = Host::new();
     let watch = Client::start(&[&host.url()]);
     for _ in 0..3 {
-        drop(host.accept());
+        // Unread, the request would turn the end into a reset at times, which is other trouble.
+        read_head(&mut host.accept());
     }
     watch.hear("; trying again");
     assert!(watch.said.try_recv().is_err());
