@@ -124,6 +124,23 @@ impl<'b> CloseFrame<'b> {
         }
     }
 
+    /// As [`decode`](Self::decode), of a version before RFC 6455 that has codes.
+    #[cfg(feature = "drafts")]
+    pub(crate) fn decode_as(version: crate::Version, payload: &'b [u8]) -> Result<Self, Violation> {
+        let Some((code, reason)) = payload.split_first_chunk::<2>() else {
+            return Self::decode(payload);
+        };
+        let code = CloseCode(version.meant_code(u16::from_be_bytes(*code)));
+        if !code.may_travel() {
+            return Err(Violation::IllegalCloseCode(code.0));
+        }
+        let reason = utf8::validate(reason).map_err(|_| Violation::InvalidCloseReason)?;
+        Ok(Self {
+            code,
+            reason: Text::Borrowed(reason),
+        })
+    }
+
     /// The same with no tie to the input.
     pub fn into_owned(self) -> CloseFrame<'static> {
         CloseFrame {

@@ -71,6 +71,13 @@ impl Shared {
         self.random.fill_bytes(&mut nonce);
         nonce
     }
+
+    /// A fresh number from 0 to `most`.
+    #[cfg(feature = "drafts")]
+    pub(crate) fn number(&mut self, most: u32) -> u32 {
+        // Of 64 bits, what is over shows in none of the numbers.
+        (self.random.next_u64() % (u64::from(most) + 1)) as u32
+    }
 }
 
 impl fmt::Debug for Shared {

@@ -8,6 +8,7 @@
 //! - [`http::Server`]: requests in, answers out.
 //! - [`handshake`]: from a request to a WebSocket, on either side.
 //! - [`ws::WebSocket`]: messages, pings, closing, of either role.
+//! - `drafts`, with the feature of that name: what was spoken before RFC 6455.
 //! - [`Limits`]: every bound, with its default.
 //!
 //! A whole conversation, from the first byte:
@@ -59,6 +60,8 @@ pub mod close;
 pub mod cx;
 #[cfg(feature = "deflate")]
 pub mod deflate;
+#[cfg(feature = "drafts")]
+pub mod drafts;
 #[cfg(feature = "deflate")]
 mod extension;
 pub mod frame;
@@ -73,6 +76,8 @@ pub mod ws;
 pub use self::bytes::{Bytes, Text};
 pub use self::close::{CloseCode, CloseFrame};
 pub use self::cx::{Cx, Shared};
+#[cfg(feature = "drafts")]
+pub use self::drafts::Version;
 pub use self::frame::{FrameHeader, Opcode};
 pub use self::limits::{Limits, LimitsError};
 pub use self::mask::Mask;

@@ -134,6 +134,9 @@ pub enum Misuse {
     FragmentInProgress,
     /// The fragments of one message must be of one kind.
     MixedKinds,
+    /// The version that is spoken has no such thing: hixie-76 knows whole texts and nothing else.
+    #[cfg(feature = "drafts")]
+    NotInVersion,
 }
 
 impl fmt::Display for Misuse {
@@ -145,6 +148,8 @@ impl fmt::Display for Misuse {
             Self::ControlTooLong => f.write_str("a control frame carries at most 125 bytes"),
             Self::FragmentInProgress => f.write_str("a fragmented message is not finished"),
             Self::MixedKinds => f.write_str("the fragments of a message must be of one kind"),
+            #[cfg(feature = "drafts")]
+            Self::NotInVersion => f.write_str("hixie-76 has whole texts and nothing else"),
         }
     }
 }

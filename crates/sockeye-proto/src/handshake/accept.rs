@@ -5,6 +5,7 @@
 
 use ::http::{HeaderMap, header};
 
+use super::draft::Draft;
 use super::error::HandshakeError;
 use super::key::{AcceptKey, accept_key, is_key};
 use super::origin::OriginPolicy;
@@ -40,6 +41,11 @@ pub struct Accept<'r> {
     accept_key: AcceptKey,
     /// The value of Sec-WebSocket-Extensions.
     extension: Option<String>,
+    #[cfg_attr(
+        not(feature = "drafts"),
+        expect(dead_code, reason = "there is nothing in it")
+    )]
+    pub(super) draft: Draft,
 }
 
 impl<'r> Accept<'r> {
@@ -58,9 +64,26 @@ impl<'r> Accept<'r> {
         if single(request, "sec-websocket-version") != Some(b"13") {
             return Err(HandshakeError::Version);
         }
+        Self::with_key(request, policy)
+    }
+
+    /// Judges what all versions with a Sec-WebSocket-Key have in common.
+    pub(super) fn with_key(
+        request: &'r Request<'_>,
+        policy: &OriginPolicy,
+    ) -> Result<Self, HandshakeError> {
         let key = single(request, "sec-websocket-key")
             .filter(|key| is_key(key))
             .ok_or(HandshakeError::Key)?;
+        Self::judged(request, policy, accept_key(key))
+    }
+
+    /// Judges what all versions have in common.
+    pub(super) fn judged(
+        request: &'r Request<'_>,
+        policy: &OriginPolicy,
+        accept_key: AcceptKey,
+    ) -> Result<Self, HandshakeError> {
         if !request.body().is_empty() {
             return Err(HandshakeError::Body);
         }
@@ -69,9 +92,19 @@ impl<'r> Accept<'r> {
         }
         Ok(Self {
             request,
-            accept_key: accept_key(key),
+            accept_key,
             extension: None,
+            draft: Draft::NONE,
         })
+    }
+
+    #[cfg(feature = "drafts")]
+    pub(super) fn request(&self) -> &Request<'_> {
+        self.request
+    }
+
+    pub(super) fn accept_key(&self) -> &[u8] {
+        &self.accept_key
     }
 
     /// Agrees on compression, if the client offers it in a way that can be honoured: the first such
@@ -86,6 +119,9 @@ impl<'r> Accept<'r> {
         limits: &Limits,
         shared: &Shared,
     ) -> Option<crate::deflate::Agreed> {
+        if !self.may_deflate() {
+            return None;
+        }
         let offers = self.request.values("sec-websocket-extensions");
         let (agreed, value) = crate::deflate::respond(offers, wish, limits, &shared.budget)?;
         self.extension = Some(value);
@@ -126,7 +162,7 @@ impl<'r> Accept<'r> {
             header::CONTENT_LENGTH,
             header::TRANSFER_ENCODING,
         ];
-        if reserved.iter().any(|name| extra.contains_key(name)) {
+        if reserved.iter().any(|name| extra.contains_key(name)) || Self::has_draft_header(extra) {
             return Err(Misuse::ReservedHeader);
         }
         if subprotocol
@@ -135,10 +171,7 @@ impl<'r> Accept<'r> {
             return Err(Misuse::SubprotocolNotOffered);
         }
         let output = &mut *cx.output;
-        output.extend_from_slice(
-            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n",
-        );
-        write_field(&header::SEC_WEBSOCKET_ACCEPT, &self.accept_key, output);
+        self.write_begin(output);
         if let Some(subprotocol) = subprotocol {
             write_field(
                 &header::SEC_WEBSOCKET_PROTOCOL,
@@ -157,12 +190,13 @@ impl<'r> Accept<'r> {
             write_field(name, value.as_bytes(), output);
         }
         output.extend_from_slice(b"\r\n");
+        self.write_end(cx);
         Ok(())
     }
 }
 
 /// The value of a header that must be given once.
-fn single<'r>(request: &'r Request<'_>, name: &str) -> Option<&'r [u8]> {
+pub(super) fn single<'r>(request: &'r Request<'_>, name: &str) -> Option<&'r [u8]> {
     let mut values = request.values(name);
     let value = values.next()?;
     values.next().is_none().then_some(value)

@@ -40,6 +40,9 @@ pub struct ConnectRequest {
     /// [`takeover_len`](crate::Limits::takeover_len).
     #[cfg(feature = "deflate")]
     pub deflate: Option<crate::deflate::Settings>,
+    /// The version to speak. Those before RFC 6455 have no compression.
+    #[cfg(feature = "drafts")]
+    pub version: crate::Version,
 }
 
 /// What the server agreed to.
@@ -53,11 +56,17 @@ pub struct Answer {
     /// [`WebSocket`](crate::ws::WebSocket).
     #[cfg(feature = "deflate")]
     pub deflate: Option<crate::deflate::Agreed>,
+    /// What is spoken from here on: for [`WebSocket`](crate::ws::WebSocket::with_wire).
+    #[cfg(feature = "drafts")]
+    pub wire: crate::drafts::Wire,
 }
 
 #[derive(Debug)]
 enum State {
     Head(Scanner),
+    /// A 101 of hixie-76: what proves it comes behind the head.
+    #[cfg(feature = "drafts")]
+    Challenge(Box<Reply>),
     /// The body of an answer other than 101.
     Refusal(BodyReader, Box<Refusal>),
     /// The answer was handed out.
@@ -76,6 +85,9 @@ pub struct Connect {
     state: State,
     /// The head as far as it came, when it was split over reads.
     partial: Vec<u8>,
+    /// There for versions other than RFC 6455.
+    #[cfg(feature = "drafts")]
+    draft: Option<Box<super::draft_connect::Expected>>,
 }
 
 impl Connect {
@@ -91,6 +103,10 @@ impl Connect {
     ) -> Result<Self, Misuse> {
         check(&request)?;
         let key = encode_key(cx.shared.nonce());
+        #[cfg(feature = "drafts")]
+        if request.version != crate::Version::Rfc6455 {
+            return Ok(Self::of_draft(request, config, &key, cx));
+        }
         #[cfg(feature = "deflate")]
         let (offered, extension) = request
             .deflate
@@ -108,7 +124,25 @@ impl Connect {
             subprotocols: request.subprotocols,
             state: State::Head(Scanner::response()),
             partial: Vec::new(),
+            #[cfg(feature = "drafts")]
+            draft: None,
         })
+    }
+
+    #[cfg(feature = "drafts")]
+    fn of_draft(request: ConnectRequest, config: Arc<Config>, key: &str, cx: &mut Cx<'_>) -> Self {
+        let expected = super::draft_connect::Expected::begin(&request, key, cx);
+        Self {
+            #[cfg(feature = "deflate")]
+            offered: None,
+            deadline: cx.now.checked_add(config.limits.connect_timeout),
+            config,
+            accept_key: accept_key(key.as_bytes()),
+            subprotocols: request.subprotocols,
+            state: State::Head(Scanner::response()),
+            partial: Vec::new(),
+            draft: Some(Box::new(expected)),
+        }
     }
 
     /// With the deadline of a caller that has already spent time on connecting: one timer is for
@@ -144,7 +178,12 @@ impl Connect {
                 return Ok(None);
             };
             if reply.status == StatusCode::SWITCHING_PROTOCOLS {
-                return self.judge(reply).map(Some);
+                #[cfg(feature = "drafts")]
+                if self.behind_head() > 0 {
+                    self.state = State::Challenge(Box::new(reply));
+                    return self.receive_challenge(input);
+                }
+                return self.judge(reply, &[]).map(Some);
             }
             // RFC 9110 §15.2: any number of interim answers may come before the final one. They
             // share the limits of one head.
@@ -152,8 +191,38 @@ impl Connect {
                 self.begin_refusal(reply)?;
             }
         }
+        #[cfg(feature = "drafts")]
+        if let State::Challenge(_) = self.state {
+            return self.receive_challenge(input);
+        }
         self.receive_refusal(input)?;
         Ok(None)
+    }
+
+    #[cfg(feature = "drafts")]
+    fn behind_head(&self) -> usize {
+        let draft = self.draft.as_ref();
+        draft.map_or(0, |expected| expected.behind_head())
+    }
+
+    /// Takes what belongs to the answer behind its head.
+    #[cfg(feature = "drafts")]
+    fn receive_challenge(
+        &mut self,
+        input: &mut &mut [u8],
+    ) -> Result<Option<Answer>, HandshakeError> {
+        let missing = self.behind_head().saturating_sub(self.partial.len());
+        self.partial.extend_from_slice(take_front(input, missing));
+        if self.partial.len() < self.behind_head() {
+            return Ok(None);
+        }
+        match std::mem::replace(&mut self.state, State::Done) {
+            State::Challenge(reply) => {
+                let behind = std::mem::take(&mut self.partial);
+                self.judge(*reply, &behind).map(Some)
+            }
+            State::Head(_) | State::Refusal(..) | State::Done => Ok(None),
+        }
     }
 
     fn receive_head(&mut self, input: &mut &mut [u8]) -> Result<Option<Reply>, HandshakeError> {
@@ -181,8 +250,9 @@ impl Connect {
         Ok(Some(reply))
     }
 
-    /// RFC 6455 §4.1: what the client must validate.
-    fn judge(&self, reply: Reply) -> Result<Answer, HandshakeError> {
+    /// RFC 6455 §4.1: what the client must validate. `behind` is what belongs to the answer behind
+    /// its head.
+    fn judge(&self, reply: Reply, behind: &[u8]) -> Result<Answer, HandshakeError> {
         if reply.version < Version::Http11 {
             return Err(HandshakeError::AnswerVersion);
         }
@@ -195,12 +265,10 @@ impl Connect {
             return Err(HandshakeError::AnswerConnection);
         }
         drop(options);
-        let accepts: Vec<&[u8]> = reply.values(&header::SEC_WEBSOCKET_ACCEPT).collect();
-        match accepts[..] {
-            [] => return Err(HandshakeError::AcceptMissing),
-            [accept] if accept == self.accept_key => {}
-            _ => return Err(HandshakeError::AcceptWrong),
-        }
+        #[cfg(feature = "drafts")]
+        let wire = self.judge_proof(&reply, behind)?;
+        #[cfg(not(feature = "drafts"))]
+        self.judge_proof(&reply, behind)?;
         #[cfg(feature = "deflate")]
         let deflate = self.judge_extensions(&reply)?;
         #[cfg(not(feature = "deflate"))]
@@ -222,6 +290,37 @@ impl Connect {
             headers: reply.headers,
             #[cfg(feature = "deflate")]
             deflate,
+            #[cfg(feature = "drafts")]
+            wire,
+        })
+    }
+
+    fn judge_accept(&self, reply: &Reply) -> Result<(), HandshakeError> {
+        let accepts: Vec<&[u8]> = reply.values(&header::SEC_WEBSOCKET_ACCEPT).collect();
+        match accepts[..] {
+            [] => Err(HandshakeError::AcceptMissing),
+            [accept] if accept == self.accept_key => Ok(()),
+            _ => Err(HandshakeError::AcceptWrong),
+        }
+    }
+
+    #[cfg(not(feature = "drafts"))]
+    fn judge_proof(&self, reply: &Reply, _behind: &[u8]) -> Result<(), HandshakeError> {
+        self.judge_accept(reply)
+    }
+
+    #[cfg(feature = "drafts")]
+    fn judge_proof(
+        &self,
+        reply: &Reply,
+        behind: &[u8],
+    ) -> Result<crate::drafts::Wire, HandshakeError> {
+        let draft = self.draft.as_ref();
+        if draft.is_none_or(|expected| expected.has_accept()) {
+            self.judge_accept(reply)?;
+        }
+        draft.map_or(Ok(crate::drafts::Wire::default()), |expected| {
+            expected.judge(reply, behind)
         })
     }
 
@@ -317,6 +416,8 @@ impl Connect {
                 refusal.truncated = truncated;
                 HandshakeError::Refused(refusal)
             }
+            #[cfg(feature = "drafts")]
+            State::Challenge(_) => reason,
             State::Head(_) | State::Done => reason,
         }
     }
@@ -370,6 +471,13 @@ fn check(request: &ConnectRequest) -> Result<(), Misuse> {
         header::CONTENT_LENGTH,
         header::TRANSFER_ENCODING,
     ];
+    #[cfg(feature = "drafts")]
+    if super::draft::HEADERS
+        .iter()
+        .any(|name| request.headers.contains_key(name))
+    {
+        return Err(Misuse::ReservedHeader);
+    }
     if reserved
         .iter()
         .any(|name| request.headers.contains_key(name))
@@ -395,10 +503,7 @@ fn write_request(
     if let Some(origin) = &request.origin {
         write_field(&header::ORIGIN, origin.as_bytes(), output);
     }
-    if !request.subprotocols.is_empty() {
-        let list = request.subprotocols.join(", ");
-        write_field(&header::SEC_WEBSOCKET_PROTOCOL, list.as_bytes(), output);
-    }
+    write_subprotocols(request, output);
     if let Some(extension) = extension {
         write_field(
             &header::SEC_WEBSOCKET_EXTENSIONS,
@@ -406,8 +511,20 @@ fn write_request(
             output,
         );
     }
+    write_extra(request, output);
+    output.extend_from_slice(b"\r\n");
+}
+
+pub(super) fn write_subprotocols(request: &ConnectRequest, output: &mut Vec<u8>) {
+    if !request.subprotocols.is_empty() {
+        let list = request.subprotocols.join(", ");
+        write_field(&header::SEC_WEBSOCKET_PROTOCOL, list.as_bytes(), output);
+    }
+}
+
+/// The caller's headers.
+pub(super) fn write_extra(request: &ConnectRequest, output: &mut Vec<u8>) {
     for (name, value) in &request.headers {
         write_field(name, value.as_bytes(), output);
     }
-    output.extend_from_slice(b"\r\n");
 }

@@ -23,6 +23,16 @@ pub enum HandshakeError {
     Key,
     /// Server: Sec-WebSocket-Version is not `13` (426).
     Version,
+    /// Server that speaks old versions: Sec-WebSocket-Version is none that it speaks (426, with
+    /// those that it does; RFC 6455 §4.4).
+    #[cfg(feature = "drafts")]
+    UnknownVersion,
+    /// Server: the keys of hixie-76 are not two numbers that blanks divide (400).
+    #[cfg(feature = "drafts")]
+    Challenge,
+    /// Server: a handshake of hixie-76 without one Origin (400).
+    #[cfg(feature = "drafts")]
+    OriginMissing,
     /// Server: the origin policy does not allow this Origin (403).
     Origin,
     /// Server: the request has a body (400).
@@ -42,6 +52,12 @@ pub enum HandshakeError {
     AcceptMissing,
     /// Client: Sec-WebSocket-Accept does not fit the key.
     AcceptWrong,
+    /// Client: the answer to the challenge of hixie-76 is wrong.
+    #[cfg(feature = "drafts")]
+    ChallengeWrong,
+    /// Client: the 101 of hybi-04 has no Sec-WebSocket-Nonce, or more than one.
+    #[cfg(feature = "drafts")]
+    NonceMissing,
     /// Client: the server chose a subprotocol that was not offered, or more than one.
     AnswerSubprotocol,
     /// Client: the server chose an extension that was not offered.
@@ -75,6 +91,12 @@ impl HandshakeError {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotUpgrade | Self::Version => StatusCode::UPGRADE_REQUIRED,
             Self::Key | Self::Body => StatusCode::BAD_REQUEST,
+            #[cfg(feature = "drafts")]
+            Self::UnknownVersion => StatusCode::UPGRADE_REQUIRED,
+            #[cfg(feature = "drafts")]
+            Self::Challenge | Self::OriginMissing => StatusCode::BAD_REQUEST,
+            #[cfg(feature = "drafts")]
+            Self::ChallengeWrong | Self::NonceMissing => StatusCode::BAD_GATEWAY,
             Self::Origin => StatusCode::FORBIDDEN,
             Self::Refused(refusal) => refusal.status,
             Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,
@@ -104,6 +126,11 @@ impl HandshakeError {
                 .header(header::UPGRADE, value("websocket"))
                 .header(header::CONNECTION, value("Upgrade"))
                 .header(header::SEC_WEBSOCKET_VERSION, value("13")),
+            #[cfg(feature = "drafts")]
+            Self::UnknownVersion => head
+                .header(header::UPGRADE, value("websocket"))
+                .header(header::CONNECTION, value("Upgrade"))
+                .header(header::SEC_WEBSOCKET_VERSION, value("13, 8, 7, 6, 5, 4")),
             _ => head,
         }
     }
@@ -122,6 +149,16 @@ impl fmt::Display for HandshakeError {
                  (RFC 6455 section 4.2.1)"
             }
             Self::Version => "Sec-WebSocket-Version must be 13 (RFC 6455 section 4.4)",
+            #[cfg(feature = "drafts")]
+            Self::UnknownVersion => {
+                "Sec-WebSocket-Version must be one of 13, 8, 7, 6, 5, 4 (RFC 6455 section 4.4)"
+            }
+            #[cfg(feature = "drafts")]
+            Self::Challenge => {
+                "Sec-WebSocket-Key1 and -Key2 must be numbers that their blanks divide (hixie-76)"
+            }
+            #[cfg(feature = "drafts")]
+            Self::OriginMissing => "a handshake of hixie-76 must have one Origin",
             Self::Origin => "pages of this origin may not connect (RFC 6455 section 10.2)",
             Self::Body => "a WebSocket handshake cannot have a body",
             Self::Malformed(error) => {
@@ -159,6 +196,14 @@ impl fmt::Display for HandshakeError {
             Self::AcceptWrong => {
                 "the server's Sec-WebSocket-Accept does not fit our key: it is no WebSocket \
                  server, or a cache answered"
+            }
+            #[cfg(feature = "drafts")]
+            Self::ChallengeWrong => {
+                "the server's answer to the challenge is wrong: it does not speak hixie-76"
+            }
+            #[cfg(feature = "drafts")]
+            Self::NonceMissing => {
+                "the server's 101 has no Sec-WebSocket-Nonce: it does not speak hybi-04"
             }
             Self::AnswerSubprotocol => {
                 "the server chose a subprotocol that was not offered: offer the one it speaks"

@@ -41,9 +41,33 @@ pub(super) fn accept_key(key: &[u8]) -> AcceptKey {
     accept
 }
 
+/// The key that hybi-04 masks with, from both sides' nonces as they stand in the headers
+/// (draft-ietf-hybi-thewebsocketprotocol-04 §4.2).
+#[cfg(feature = "drafts")]
+pub(super) fn hybi04_key(key: &[u8], nonce: &[u8]) -> [u8; 20] {
+    const GUID: &[u8] = b"61AC5F19-FBBA-4540-B96F-6561F1AB40A8";
+    Sha1::new()
+        .chain_update(key)
+        .chain_update(nonce)
+        .chain_update(GUID)
+        .finalize()
+        .into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[cfg(feature = "drafts")]
+    fn keys_of_hybi_04() {
+        let hex = |key: [u8; 20]| key.map(|byte| format!("{byte:02x}")).concat();
+        let key = hybi04_key(b"dGhlIHNhbXBsZSBub25jZQ==", b"AAECAwQFBgcICQoLDA0ODw==");
+        assert_eq!(hex(key), "5fd888f70d569d0e5702ee3223f9a2b7b2980d91");
+        let nonce = encode_key([0x10; 16]);
+        let key = hybi04_key(b"AAECAwQFBgcICQoLDA0ODw==", nonce.as_bytes());
+        assert_eq!(hex(key), "968c68fb7aee3863f03c0ae4d5e50f445909e181");
+    }
 
     #[test]
     fn the_example_of_rfc_6455_section_1_3() {

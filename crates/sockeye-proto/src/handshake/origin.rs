@@ -31,10 +31,15 @@ impl OriginPolicy {
     /// assert!(OriginPolicy::List(vec!["https://b.example".into()]).allows(&request));
     /// ```
     pub fn allows(&self, request: &Request<'_>) -> bool {
+        self.allows_in("origin", request)
+    }
+
+    /// As [`allows`](Self::allows), for the origin in this header.
+    pub(super) fn allows_in(&self, header: &str, request: &Request<'_>) -> bool {
         if *self == Self::Any {
             return true;
         }
-        let mut origins = request.values("origin");
+        let mut origins = request.values(header);
         let Some(origin) = origins.next() else {
             return true;
         };

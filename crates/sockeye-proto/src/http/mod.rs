@@ -13,6 +13,8 @@
 
 mod answer;
 mod body;
+#[cfg(feature = "drafts")]
+mod challenge;
 mod error;
 mod method;
 mod reply;

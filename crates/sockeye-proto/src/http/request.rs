@@ -101,6 +101,9 @@ pub struct Request<'b> {
     body: BodyLength,
     upgrade: bool,
     expects_continue: bool,
+    /// What hixie-76 sends behind the head.
+    #[cfg(feature = "drafts")]
+    pub(super) challenge: Option<[u8; 8]>,
 }
 
 impl<'b> Request<'b> {
@@ -159,6 +162,8 @@ impl<'b> Request<'b> {
             body: BodyLength::None,
             upgrade: false,
             expects_continue: false,
+            #[cfg(feature = "drafts")]
+            challenge: None,
             head,
         };
         request.host = match (request.checked_host()?, parts.authority) {
@@ -312,6 +317,42 @@ impl Request<'_> {
     /// The first Origin header, when it is UTF-8.
     pub fn origin(&self) -> Option<&str> {
         self.header_str("origin")
+    }
+
+    /// The version of the WebSocket protocol that this asks for; `None` if it is none that is known
+    /// here. A request that names none asks for hixie-76 if it has a key of it.
+    #[cfg(feature = "drafts")]
+    pub fn websocket_version(&self) -> Option<crate::Version> {
+        let mut versions = self.values("sec-websocket-version");
+        match (versions.next(), versions.next()) {
+            (Some(version), None) => crate::Version::from_header(version),
+            (None, _) if self.header("sec-websocket-key1").is_some() => {
+                Some(crate::Version::Hixie76)
+            }
+            _ => None,
+        }
+    }
+
+    /// The eight bytes behind the head of a hixie-76 handshake: there if the
+    /// [`Server`](super::Server) was told to look for them.
+    #[cfg(feature = "drafts")]
+    pub fn challenge(&self) -> Option<&[u8; 8]> {
+        self.challenge.as_ref()
+    }
+
+    /// The value of a header that is there once, with the blanks behind it.
+    #[cfg(feature = "drafts")]
+    pub(crate) fn value_to_line_end(&self, name: &str) -> Option<&[u8]> {
+        let mut spans = self.spans(name);
+        let span = spans.next().filter(|_| spans.next().is_none())?;
+        let rest = self.head.get(span.start as usize..)?;
+        rest.split(|&byte| byte == b'\r').next()
+    }
+
+    /// The bytes of the head.
+    #[cfg(feature = "drafts")]
+    pub(super) fn into_head(self) -> Vec<u8> {
+        self.head.into_vec()
     }
 
     fn spans(&self, name: &str) -> impl Iterator<Item = Span> {

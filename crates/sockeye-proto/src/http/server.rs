@@ -147,6 +147,8 @@ pub struct Server {
     pub(super) ended: bool,
     /// No request yet: the deadline of the first head counts from the connection's start.
     pub(super) first: bool,
+    #[cfg(feature = "drafts")]
+    pub(super) challenge: super::challenge::Due,
 }
 
 impl Server {
@@ -165,6 +167,8 @@ impl Server {
             expects_continue: false,
             ended: false,
             first: true,
+            #[cfg(feature = "drafts")]
+            challenge: super::challenge::Due::NEVER,
         }
     }
 
@@ -219,6 +223,10 @@ impl Server {
         if cx.blocked || cx.output.len() >= self.config.limits.high_water {
             return Ok(None);
         }
+        #[cfg(feature = "drafts")]
+        if self.challenge.is_due() {
+            return self.receive_challenge(input, cx.now);
+        }
         let started = scanner.is_started();
         let scanned = scanner.scan(input, &self.config.limits);
         let len = match scanned {
@@ -249,11 +257,16 @@ impl Server {
         if request.is_upgrade() && !request.body().is_empty() {
             return Err(HttpError::UpgradeBody);
         }
+        #[cfg(feature = "drafts")]
+        if self.challenge != super::challenge::Due::NEVER && request.awaits_challenge() {
+            self.expect_challenge(request);
+            return self.receive_challenge(input, cx.now);
+        }
         self.begin(&request, cx.now);
         Ok(Some(Event::Request(request)))
     }
 
-    fn begin(&mut self, request: &Request<'_>, now: Instant) {
+    pub(super) fn begin(&mut self, request: &Request<'_>, now: Instant) {
         self.first = false;
         self.answer = Answer::Due;
         self.head_request = request.method() == "HEAD";

@@ -88,6 +88,10 @@ impl WebSocket {
     fn keepalive_due(&self) -> Option<Instant> {
         let limits = &self.config.limits;
         let interval = limits.ping_interval?;
+        #[cfg(feature = "drafts")]
+        if self.version().is_text_only() {
+            return None;
+        }
         match self.mark {
             Some(pinged) => after(pinged, limits.pong_timeout),
             None => after(self.heard, interval),

@@ -119,6 +119,8 @@ struct Framed {
     header_len: u8,
     #[cfg(feature = "deflate")]
     packed: packed::Cache,
+    #[cfg(feature = "drafts")]
+    old: super::old::Cache,
 }
 
 impl Prepared {
@@ -144,6 +146,8 @@ impl Prepared {
                 header_len,
                 #[cfg(feature = "deflate")]
                 packed: packed::Cache::default(),
+                #[cfg(feature = "drafts")]
+                old: super::old::Cache::default(),
             }),
         }
     }
@@ -184,6 +188,11 @@ impl Prepared {
     /// The whole frame, as a server sends it.
     pub fn frame(&self) -> &Arc<[u8]> {
         &self.framed.frame
+    }
+
+    #[cfg(feature = "drafts")]
+    pub(super) fn old(&self) -> &super::old::Cache {
+        &self.framed.old
     }
 }
 

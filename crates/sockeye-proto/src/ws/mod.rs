@@ -4,6 +4,7 @@
 //! no handshake; owns no output and, while it waits between messages, no heap memory. Input is a
 //! cursor that [`WebSocket::receive`] consumes from the front and unmasks in place; output goes to
 //! [`Cx::output`](crate::Cx::output). How the input is cut never changes what comes out.
+//! With the feature `drafts` it speaks older versions too: other frames, the same machine.
 //!
 //! # Copies
 //! A message that is one frame and wholly in the input is handed out where it lies: no copy. Any
@@ -45,7 +46,15 @@
 
 mod deadline;
 mod event;
+#[cfg(feature = "drafts")]
+mod framing;
+#[cfg(feature = "drafts")]
+mod hixie;
+#[cfg(feature = "drafts")]
+mod hybi;
 mod message;
+#[cfg(feature = "drafts")]
+mod old;
 #[cfg(feature = "deflate")]
 mod packed;
 #[cfg(not(feature = "deflate"))]
@@ -163,6 +172,8 @@ pub struct WebSocket {
     packing: bool,
     role: Role,
     phase: Phase,
+    #[cfg(feature = "drafts")]
+    framing: framing::Framing,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -195,6 +206,8 @@ impl WebSocket {
             packing: false,
             role,
             phase: Phase::Open,
+            #[cfg(feature = "drafts")]
+            framing: framing::Framing::new(crate::Version::Rfc6455),
         }
     }
 

@@ -77,6 +77,10 @@ impl WebSocket {
     /// It is compressed once for all connections that agreed on the same parameters, and refers
     /// to nothing sent earlier; what is sent later may refer to it.
     pub fn frame_of(&mut self, message: &Prepared, shared: &mut Shared) -> Arc<[u8]> {
+        #[cfg(feature = "drafts")]
+        if self.framing.is_old() {
+            return message.frame_as(self.version());
+        }
         if !self.may_pack(message.data().len()) {
             return Arc::clone(message.frame());
         }
@@ -147,7 +151,7 @@ impl WebSocket {
             return false;
         };
         let mask = match self.role {
-            Role::Client => Some(cx.shared.mask()),
+            Role::Client => Some(self.mask(cx.shared)),
             Role::Server => None,
         };
         let history = self.parts.as_ref().map(|parts| &parts.packed.outgoing);

@@ -43,7 +43,7 @@ pub(super) struct Frame {
     pub(super) remaining: u64,
     /// Rotated to the next byte of the payload.
     pub(super) mask: Mask,
-    opcode: Opcode,
+    pub(super) opcode: Opcode,
     pub(super) fin: bool,
 }
 
@@ -57,6 +57,9 @@ pub(super) struct Parts {
     pub(super) packed: Packed,
     /// The answer to the newest ping that came while the output was blocked.
     pub(super) pong: Option<Vec<u8>>,
+    /// The masking of that version, as long as there is something to mask.
+    #[cfg(feature = "drafts")]
+    pub(super) hybi04: Option<crate::drafts::hybi04::Hybi04>,
 }
 
 impl WebSocket {
@@ -111,13 +114,28 @@ impl WebSocket {
         input: &mut &'b mut [u8],
         cx: &mut Cx<'_>,
     ) -> Result<Option<Event<'b>>, Violation> {
-        let mut frame = match self.reading {
+        #[cfg(feature = "drafts")]
+        if self.framing.is_old() {
+            return self.advance_old(input, cx);
+        }
+        let frame = match self.reading {
             Reading::Payload(frame) => frame,
             Reading::Header { bytes, len } => match self.read_header(bytes, len, input)? {
                 Some(frame) => frame,
                 None => return Ok(None),
             },
         };
+        self.advance_frame(frame, input, cx)
+    }
+
+    /// Consumes what is there of a frame.
+    #[inline]
+    pub(super) fn advance_frame<'b>(
+        &mut self,
+        mut frame: Frame,
+        input: &mut &'b mut [u8],
+        cx: &mut Cx<'_>,
+    ) -> Result<Option<Event<'b>>, Violation> {
         if self.unpacking && !frame.opcode.is_control() && self.phase != Phase::Discarding {
             self.active = cx.now;
             return self.receive_packed(frame, input, cx);
@@ -172,7 +190,7 @@ impl WebSocket {
     /// Keeps what is there of a header: `len` bytes of `bytes` and all of the input, which
     /// together are shorter than the longest header.
     #[cold]
-    fn keep_header(
+    pub(super) fn keep_header(
         &mut self,
         mut bytes: [u8; FrameHeader::MAX_LEN],
         len: usize,
@@ -190,7 +208,7 @@ impl WebSocket {
     }
 
     /// Judges a header against the role, the message in progress and the limits.
-    fn accept(&mut self, header: FrameHeader) -> Result<Frame, Violation> {
+    pub(super) fn accept(&mut self, header: FrameHeader) -> Result<Frame, Violation> {
         // RFC 7692 §6.1: only the first frame of a message tells that it is compressed.
         let begins = matches!(header.opcode, Opcode::Text | Opcode::Binary);
         if header.rsv1 && !(begins && self.may_unpack()) {
@@ -328,7 +346,7 @@ impl WebSocket {
         good
     }
 
-    fn assemble<'b>(
+    pub(super) fn assemble<'b>(
         &mut self,
         kind: Kind,
         data: &'b [u8],
@@ -380,7 +398,7 @@ impl WebSocket {
         Ok(event)
     }
 
-    fn stream<'b>(
+    pub(super) fn stream<'b>(
         &mut self,
         kind: Kind,
         data: &'b [u8],
@@ -412,10 +430,14 @@ impl WebSocket {
         };
         let discarding = self.phase == Phase::Discarding;
         match frame.opcode {
+            #[cfg(feature = "drafts")]
+            Opcode::Close if self.framing.is_old() => {
+                self.receive_hybi_close(&payload, cx).map(Some)
+            }
             Opcode::Close => {
                 let close = match payload {
-                    Bytes::Borrowed(payload) => CloseFrame::decode(payload)?,
-                    Bytes::Owned(payload) => CloseFrame::decode(&payload)?.into_owned(),
+                    Bytes::Borrowed(payload) => self.decode_close(payload)?,
+                    Bytes::Owned(payload) => self.decode_close(&payload)?.into_owned(),
                 };
                 self.finish(close.code, cx);
                 Ok(Some(Event::Close(close)))
@@ -426,6 +448,17 @@ impl WebSocket {
             }
             _ => Ok((!discarding).then_some(Event::Pong(payload))),
         }
+    }
+
+    #[cfg(feature = "drafts")]
+    fn decode_close<'b>(&self, payload: &'b [u8]) -> Result<CloseFrame<'b>, Violation> {
+        CloseFrame::decode_as(self.version(), payload)
+    }
+
+    #[cfg(not(feature = "drafts"))]
+    #[expect(clippy::unused_self, reason = "there is one version")]
+    fn decode_close<'b>(&self, payload: &'b [u8]) -> Result<CloseFrame<'b>, Violation> {
+        CloseFrame::decode(payload)
     }
 
     /// The payload of a control frame, once it is complete.
@@ -490,6 +523,10 @@ impl WebSocket {
     /// Frees the parts if nothing is left in them.
     pub(super) fn tidy(&mut self) {
         let empty = |parts: &Parts| {
+            #[cfg(feature = "drafts")]
+            if parts.hybi04.is_some() {
+                return false;
+            }
             parts.text.is_empty()
                 && parts.binary.is_empty()
                 && parts.control.is_empty()

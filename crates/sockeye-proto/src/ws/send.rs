@@ -4,8 +4,9 @@ use std::time::Instant;
 
 use super::{Message, Phase, Role, WebSocket};
 use crate::close::{CloseCode, cut_reason};
-use crate::cx::Cx;
+use crate::cx::{Cx, Shared};
 use crate::frame::{FrameHeader, Opcode};
+use crate::mask::Mask;
 use crate::violation::Misuse;
 
 impl WebSocket {
@@ -18,8 +19,12 @@ impl WebSocket {
     pub fn send(&mut self, message: Message<'_>, cx: &mut Cx<'_>) -> Result<(), Misuse> {
         self.may_send()?;
         self.active = cx.now;
+        #[cfg(feature = "drafts")]
+        if self.framing.is_old() {
+            return self.send_old(message, cx);
+        }
         if !self.send_packed(message, cx) {
-            self.frame(message.kind().opcode(), true, message.data(), cx);
+            self.frame_rfc(message.kind().opcode(), true, message.data(), cx);
         }
         Ok(())
     }
@@ -36,7 +41,11 @@ impl WebSocket {
     ) -> Result<(), Misuse> {
         self.may_send()?;
         self.active = cx.now;
-        self.frame(message.kind().opcode(), true, message.data(), cx);
+        #[cfg(feature = "drafts")]
+        if self.framing.is_old() {
+            return self.send_old(message, cx);
+        }
+        self.frame_rfc(message.kind().opcode(), true, message.data(), cx);
         Ok(())
     }
 
@@ -61,6 +70,8 @@ impl WebSocket {
             Some(begun) if begun == kind => Opcode::Continuation,
             Some(_) => return Err(Misuse::MixedKinds),
         };
+        #[cfg(feature = "drafts")]
+        self.must_have(opcode, false)?;
         if opcode != Opcode::Continuation {
             self.packing = self.may_pack(fragment.data().len());
         }
@@ -159,6 +170,8 @@ impl WebSocket {
         if data.len() > FrameHeader::MAX_CONTROL_LEN {
             return Err(Misuse::ControlTooLong);
         }
+        #[cfg(feature = "drafts")]
+        self.must_have(opcode, true)?;
         self.frame(opcode, true, data, cx);
         Ok(())
     }
@@ -189,13 +202,21 @@ impl WebSocket {
         debug_assert_eq!(self.phase, Phase::Open, "the second Close");
         self.phase = phase;
         self.mark = Some(cx.now);
+        #[cfg(feature = "drafts")]
+        if let Some(body) = self.bare_close() {
+            return self.frame(Opcode::Close, true, body, cx);
+        }
         if code == CloseCode::NO_STATUS {
             return self.frame(Opcode::Close, true, &[], cx);
         }
         let mut payload = [0; FrameHeader::MAX_CONTROL_LEN];
         let reason = cut_reason(reason).as_bytes();
         let (head, tail) = payload.split_at_mut(2);
-        head.copy_from_slice(&u16::from(code).to_be_bytes());
+        #[cfg(feature = "drafts")]
+        let number = self.version().close_code(code);
+        #[cfg(not(feature = "drafts"))]
+        let number = u16::from(code);
+        head.copy_from_slice(&number.to_be_bytes());
         tail[..reason.len()].copy_from_slice(reason);
         self.frame(Opcode::Close, true, &payload[..2 + reason.len()], cx);
     }
@@ -222,8 +243,36 @@ impl WebSocket {
     /// Appends a frame.
     #[inline]
     pub(super) fn frame(&self, opcode: Opcode, fin: bool, data: &[u8], cx: &mut Cx<'_>) {
+        #[cfg(feature = "drafts")]
+        if self.framing.is_old() {
+            return self.frame_old(opcode, fin, data, cx);
+        }
+        self.frame_rfc(opcode, fin, data, cx);
+    }
+
+    /// The mask of a frame to be sent.
+    #[cfg(feature = "drafts")]
+    #[inline]
+    pub(super) fn mask(&self, shared: &mut Shared) -> Mask {
+        match self.framing.is_clear() {
+            true => Mask::default(),
+            false => shared.mask(),
+        }
+    }
+
+    /// The mask of a frame to be sent.
+    #[cfg(not(feature = "drafts"))]
+    #[expect(clippy::unused_self, reason = "there is no other")]
+    #[inline]
+    pub(super) fn mask(&self, shared: &mut Shared) -> Mask {
+        shared.mask()
+    }
+
+    /// Appends a frame of RFC 6455's layout.
+    #[inline]
+    fn frame_rfc(&self, opcode: Opcode, fin: bool, data: &[u8], cx: &mut Cx<'_>) {
         let mask = match self.role {
-            Role::Client => Some(cx.shared.mask()),
+            Role::Client => Some(self.mask(cx.shared)),
             Role::Server => None,
         };
         let header = FrameHeader {

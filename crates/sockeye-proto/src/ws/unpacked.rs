@@ -32,6 +32,10 @@ impl Packed {
 impl WebSocket {
     /// The frame of a message that was prepared.
     pub fn frame_of(&mut self, message: &Prepared, _shared: &mut Shared) -> Arc<[u8]> {
+        #[cfg(feature = "drafts")]
+        if self.framing.is_old() {
+            return message.frame_as(self.version());
+        }
         Arc::clone(message.frame())
     }
 

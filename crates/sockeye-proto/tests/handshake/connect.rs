@@ -105,6 +105,8 @@ fn the_request_is_written_as_asked() {
         headers: HeaderMap::from_iter([(header::USER_AGENT, HeaderValue::from_static("sockeye"))]),
         #[cfg(feature = "deflate")]
         deflate: None,
+        #[cfg(feature = "drafts")]
+        version: Default::default(),
     })
     .unwrap();
     let output = String::from_utf8(rig.output).unwrap();
