@@ -5,6 +5,7 @@
 
 use sockeye_proto::http::Server;
 
+use crate::draft;
 use crate::engine::Engine;
 use crate::entry::Stage;
 use crate::link::Link;
@@ -68,7 +69,8 @@ impl Engine {
                 return;
             }
         };
-        let machine = Server::new(self.core.config(Default::default()), self.core.now());
+        let mut machine = Server::new(self.core.config(Default::default()), self.core.now());
+        draft::prepare(&mut machine, front.drafts);
         let stage = Stage::Http(Box::new(HttpStage::new(machine, addr)));
         // A registrar that refuses has lost this connection only.
         let Ok(id) = self.core.admit(link, stage, Interest::READ) else {

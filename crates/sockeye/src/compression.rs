@@ -13,6 +13,7 @@ use sockeye_proto::ws::{Config, Delivery, Role, WebSocket};
 use sockeye_proto::{Limits, Shared};
 
 use crate::core::Core;
+use crate::draft::{self, Wire};
 
 /// Sets of settings that are kept for the connections to come, beyond those in use.
 const SPARE_CONFIGS: usize = 16;
@@ -73,9 +74,15 @@ pub(crate) fn outcome(answer: &mut Answer) -> Outcome {
 }
 
 /// The machine of a connection that shares its settings with no other.
-pub(crate) fn single(role: Role, config: Arc<Config>, outcome: Outcome, now: Instant) -> WebSocket {
+pub(crate) fn single(
+    role: Role,
+    config: Arc<Config>,
+    outcome: Outcome,
+    wire: Wire,
+    now: Instant,
+) -> WebSocket {
     let Some(agreed) = outcome else {
-        return WebSocket::new(role, config, now);
+        return draft::machine(role, config, wire, now);
     };
     let config = Config {
         deflate: Some(agreed.settings),
@@ -95,10 +102,11 @@ impl Core {
         role: Role,
         delivery: Delivery,
         outcome: Outcome,
+        wire: Wire,
         now: Instant,
     ) -> WebSocket {
         let Some(agreed) = outcome else {
-            return WebSocket::new(role, self.config(delivery), now);
+            return draft::machine(role, self.config(delivery), wire, now);
         };
         let config = self
             .compression

@@ -77,6 +77,13 @@ impl<'c> Conn<'c> {
         Self { core, id }
     }
 
+    /// The version of the protocol that is spoken. In hixie-76 there are texts and nothing else:
+    /// what else is sent is refused with [`Misuse::NotInVersion`].
+    #[cfg(feature = "drafts")]
+    pub fn version(&self) -> sockeye_proto::Version {
+        self.core.version(self.id).unwrap_or_default()
+    }
+
     /// The connection's id, to be remembered and used later or from another thread. An id is never
     /// used again for another connection.
     pub fn id(&self) -> ConnId {

@@ -41,6 +41,11 @@ mod compression;
 mod compression;
 mod conn;
 mod core;
+#[cfg(feature = "drafts")]
+mod draft;
+#[cfg(not(feature = "drafts"))]
+#[path = "undrafted.rs"]
+mod draft;
 mod engine;
 mod entry;
 mod error;
@@ -77,6 +82,8 @@ mod waker;
 
 pub use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 pub use sockeye_proto as proto;
+#[cfg(feature = "drafts")]
+pub use sockeye_proto::Version;
 #[cfg(feature = "deflate")]
 pub use sockeye_proto::deflate;
 pub use sockeye_proto::handshake::{HandshakeError, OriginPolicy, Refusal as ServerRefusal};

@@ -216,6 +216,8 @@ pub(crate) struct Front {
     pub(crate) filter: Option<Filter>,
     pub(crate) tls: Option<ServerTls>,
     pub(crate) compression: Wish,
+    /// Handshakes of versions before RFC 6455 are taken.
+    pub(crate) drafts: bool,
 }
 
 impl fmt::Debug for Front {
@@ -314,6 +316,19 @@ impl<'e> ListenerMut<'e> {
     #[cfg(feature = "deflate")]
     pub fn deflate(mut self, settings: impl Into<Option<crate::deflate::Settings>>) -> Self {
         self.front().compression = settings.into();
+        self
+    }
+
+    /// Takes clients that speak a version before RFC 6455 too: hixie-76, and hybi-04 to 08. Off by
+    /// default: only old clients need it, and [none of these protocols](crate::proto::drafts)
+    /// protects as much as RFC 6455 does. The origin policy holds for all. Which version a
+    /// connection speaks says [`Conn::version`](crate::Conn::version).
+    ///
+    /// hixie-76 tells the client its own address, and that it is `wss` if this listener speaks TLS:
+    /// behind a proxy that does, old clients that insist on it will not be content.
+    #[cfg(feature = "drafts")]
+    pub fn drafts(mut self, on: bool) -> Self {
+        self.front().drafts = on;
         self
     }
 

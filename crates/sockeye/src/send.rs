@@ -7,6 +7,7 @@ use sockeye_proto::{CloseCode, Cx, Misuse};
 
 use crate::conn::{Refusal, Sent};
 use crate::core::{Core, Deferred};
+use crate::draft;
 use crate::entry::{Entry, Stage};
 use crate::id::ConnId;
 use crate::protocol::{CloseCause, Overflow, Protocol, ProtocolKey};
@@ -223,7 +224,9 @@ impl Core {
         else {
             return Sent::Refused(Refusal::Gone);
         };
-        let outcome = ws.may_send();
+        let outcome = ws
+            .may_send()
+            .and_then(|()| draft::may_carry(ws, message.kind()));
         if outcome.is_ok() {
             ws.note_sent(now);
             let frame = &ws.frame_of(message, &mut self.shared);

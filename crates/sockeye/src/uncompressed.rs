@@ -8,6 +8,7 @@ use sockeye_proto::ws::{Config, Delivery, Role, WebSocket};
 use sockeye_proto::{Limits, Shared};
 
 use crate::core::Core;
+use crate::draft::{self, Wire};
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Wish;
@@ -38,8 +39,14 @@ pub(crate) fn outcome(_answer: &mut Answer) -> Outcome {
     Outcome
 }
 
-pub(crate) fn single(role: Role, config: Arc<Config>, _: Outcome, now: Instant) -> WebSocket {
-    WebSocket::new(role, config, now)
+pub(crate) fn single(
+    role: Role,
+    config: Arc<Config>,
+    _: Outcome,
+    wire: Wire,
+    now: Instant,
+) -> WebSocket {
+    draft::machine(role, config, wire, now)
 }
 
 impl Core {
@@ -48,8 +55,9 @@ impl Core {
         role: Role,
         delivery: Delivery,
         _: Outcome,
+        wire: Wire,
         now: Instant,
     ) -> WebSocket {
-        WebSocket::new(role, self.config(delivery), now)
+        draft::machine(role, self.config(delivery), wire, now)
     }
 }

@@ -25,6 +25,7 @@ use crate::client::{
 };
 use crate::clock::Clock;
 use crate::compression::{self, NO_WISH};
+use crate::draft;
 use crate::error::Error;
 use crate::tls::{ClientTls, ClientTlsOptions, Roots, TlsError};
 
@@ -344,13 +345,14 @@ impl Trip<'_> {
             }
         };
         let outcome = compression::outcome(&mut answer);
+        let wire = draft::agreed(&answer);
         let peer = pipe.stream().peer();
         let about = About {
             peer: peer.map_err(|error| handshake(ConnectCause::Io(error)))?,
             subprotocol: answer.subprotocol,
             headers: answer.headers,
         };
-        let machine = compression::single(Role::Client, config, outcome, Clock::read());
+        let machine = compression::single(Role::Client, config, outcome, wire, Clock::read());
         Ok(WebSocket::new(pipe, machine, shared, input, about))
     }
 }

@@ -48,6 +48,8 @@ pub struct ConnectOptions {
     pub(crate) tracer: Option<Tracer>,
     /// What to offer, if it is not what the engine does.
     compression: Option<Wish>,
+    #[cfg(feature = "drafts")]
+    version: sockeye_proto::Version,
     /// Addresses that are known without asking anybody.
     resolved: Vec<(String, u16, IpAddr)>,
 }
@@ -80,6 +82,8 @@ impl ConnectOptions {
             max_redirects: 0,
             tracer: None,
             compression: None,
+            #[cfg(feature = "drafts")]
+            version: Default::default(),
             resolved: Vec::new(),
         })
     }
@@ -256,6 +260,17 @@ impl ConnectOptions {
         self
     }
 
+    /// The version of the protocol to speak, for servers from before RFC 6455, which is the default.
+    /// A server that speaks another one refuses. Older versions have no compression, and hixie-76 no
+    /// binary messages and no pings; it has no clients without an origin, so that the server's own
+    /// is sent if none is set.
+    #[cfg(feature = "drafts")]
+    #[must_use]
+    pub fn version(mut self, version: sockeye_proto::Version) -> Self {
+        self.version = version;
+        self
+    }
+
     /// How messages are handed over: whole (the default) or as chunks while they arrive.
     #[must_use]
     pub fn delivery(mut self, delivery: Delivery) -> Self {
@@ -296,6 +311,8 @@ impl ConnectOptions {
             headers: self.headers.clone(),
             #[cfg(feature = "deflate")]
             deflate: compression,
+            #[cfg(feature = "drafts")]
+            version: self.version,
         }
     }
 

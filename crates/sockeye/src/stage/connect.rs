@@ -26,6 +26,7 @@ use crate::client::{
 use crate::compression;
 use crate::conn::Conn;
 use crate::core::{Core, Deferred};
+use crate::draft;
 use crate::engine::Engine;
 use crate::entry::{Entry, SessionRef, Stage};
 use crate::error::Error;
@@ -535,7 +536,10 @@ impl Engine {
             return false;
         };
         let outcome = compression::outcome(&mut answer);
-        let socket = self.core.websocket(Role::Client, delivery, outcome, now);
+        let wire = draft::agreed(&answer);
+        let socket = self
+            .core
+            .websocket(Role::Client, delivery, outcome, wire, now);
         let Some(entry) = self.core.conns.get_mut(id) else {
             return false;
         };

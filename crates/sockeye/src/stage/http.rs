@@ -4,7 +4,7 @@
 //! bodies from files piece by piece, only while there is room in the outbox.
 
 use http::{StatusCode, header};
-use sockeye_proto::handshake::{Accept, HandshakeError};
+use sockeye_proto::handshake::HandshakeError;
 use sockeye_proto::http::{BodyPlan, Event, HttpError, Request, ResponseHead, Server, Timeout};
 use sockeye_proto::ws::Role;
 use sockeye_proto::{CloseCode, Cx};
@@ -12,6 +12,7 @@ use sockeye_proto::{CloseCode, Cx};
 use crate::compression;
 use crate::conn::{Conn, Refusal, Sent};
 use crate::core::{Core, Deferred};
+use crate::draft;
 use crate::engine::Engine;
 use crate::entry::{SessionRef, Stage};
 use crate::exchange::Exchange;
@@ -159,7 +160,13 @@ impl Engine {
                 .respond(id, Response::status(StatusCode::NOT_FOUND));
             return;
         };
-        let mut accept = match Accept::new(request, &front.origin) {
+        let mut accept = match draft::judge(
+            request,
+            &front.origin,
+            front.drafts,
+            front.tls.is_some(),
+            &mut self.core.shared,
+        ) {
             Ok(accept) => accept,
             Err(error) => {
                 self.core.respond(id, refusal(&error));
@@ -194,10 +201,11 @@ impl Engine {
                 .respond(id, Response::status(StatusCode::INTERNAL_SERVER_ERROR));
             return;
         }
+        let wire = draft::granted(&accept);
         let now = self.core.now();
         let socket = self
             .core
-            .websocket(Role::Server, options.delivery, outcome, now);
+            .websocket(Role::Server, options.delivery, outcome, wire, now);
         let Some(entry) = self.core.conns.get_mut(id) else {
             return;
         };
