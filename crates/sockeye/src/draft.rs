@@ -16,6 +16,11 @@ use crate::core::Core;
 use crate::entry::Stage;
 use crate::id::ConnId;
 
+/// What is spoken where nobody asked for anything else.
+pub(crate) fn rfc6455() -> Wire {
+    Wire::default()
+}
+
 /// Tells the machine of a new connection what to look for.
 pub(crate) fn prepare(machine: &mut Server, on: bool) {
     machine.set_drafts(on);

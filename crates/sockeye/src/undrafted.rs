@@ -8,19 +8,15 @@ use sockeye_proto::http::{Request, Server};
 use sockeye_proto::ws::{Config, Kind, Role, WebSocket};
 use sockeye_proto::{Misuse, Shared};
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Wire;
 
-#[expect(
-    clippy::needless_pass_by_ref_mut,
-    reason = "the signature is that of the real thing"
-)]
+pub(crate) fn rfc6455() -> Wire {
+    Wire
+}
+
 pub(crate) fn prepare(_machine: &mut Server, _on: bool) {}
 
-#[expect(
-    clippy::needless_pass_by_ref_mut,
-    reason = "the signature is that of the real thing"
-)]
 pub(crate) fn judge<'r>(
     request: &'r Request<'_>,
     policy: &OriginPolicy,

@@ -126,17 +126,19 @@ pub struct Wire {
 }
 
 impl Wire {
+    /// What a handshake elsewhere agreed on. `key` is that of hybi-04, the SHA-1 of both nonces and
+    /// a GUID (§4.2); other versions have none.
+    pub const fn new(version: Version, key: [u8; 20]) -> Self {
+        let key = match version {
+            Version::Hybi04 => Some(key),
+            _ => None,
+        };
+        Self { version, key }
+    }
+
     /// Of a version that needs no key.
     pub(crate) const fn plain(version: Version) -> Self {
         Self { version, key: None }
-    }
-
-    /// Of hybi-04.
-    pub(crate) const fn hybi04(key: [u8; 20]) -> Self {
-        Self {
-            version: Version::Hybi04,
-            key: Some(key),
-        }
     }
 
     /// The version that is spoken.

@@ -88,7 +88,7 @@ impl<'r> Accept<'r> {
             Version::Hybi04 => {
                 let nonce = encode_key(shared.nonce());
                 let key = single(request, "sec-websocket-key").unwrap_or_default();
-                accept.draft.wire = Wire::hybi04(hybi04_key(key, nonce.as_bytes()));
+                accept.draft.wire = Wire::new(Version::Hybi04, hybi04_key(key, nonce.as_bytes()));
                 accept.draft.proof = Proof::Nonce(nonce);
             }
             _ => {}

@@ -61,9 +61,10 @@ impl Expected {
             Version::Hybi04 => {
                 let nonces: Vec<&[u8]> = reply.values(&NONCE).collect();
                 match nonces[..] {
-                    [nonce] if !nonce.is_empty() => {
-                        Ok(Wire::hybi04(hybi04_key(self.key.as_bytes(), nonce)))
-                    }
+                    [nonce] if !nonce.is_empty() => Ok(Wire::new(
+                        Version::Hybi04,
+                        hybi04_key(self.key.as_bytes(), nonce),
+                    )),
                     _ => Err(HandshakeError::NonceMissing),
                 }
             }

@@ -20,7 +20,7 @@ use super::wait::{earlier, is_due, wait, watch};
 use super::websocket::{About, WebSocket, seed};
 use crate::clock::Clock;
 use crate::compression::{self, Outcome, Wish};
-use crate::draft::Wire;
+use crate::draft;
 use crate::http::{Body, Response};
 use crate::poll::Interest;
 use crate::protocol::{AcceptOptions, Accepted, Peer, Reject};
@@ -213,7 +213,7 @@ impl Acceptor {
             delivery: options.delivery,
             ..Arc::unwrap_or_clone(config)
         });
-        let machine = compression::single(Role::Server, config, outcome, Wire::default(), now);
+        let machine = compression::single(Role::Server, config, outcome, draft::rfc6455(), now);
         Ok(WebSocket::new(pipe, machine, shared, input, about))
     }
 }
