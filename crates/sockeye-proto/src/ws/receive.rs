@@ -315,6 +315,10 @@ impl WebSocket {
         let last = frame.fin && frame.remaining == data.len() as u64;
         let good = self.good_len(data, last);
         if good == data.len() {
+            // An end with no byte before it can cut a character as well.
+            if last && data.is_empty() {
+                self.utf8.finish().map_err(|_| Violation::InvalidText)?;
+            }
             return Ok(good);
         }
         if good == 0 {
