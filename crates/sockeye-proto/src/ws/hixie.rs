@@ -154,14 +154,18 @@ impl WebSocket {
         last: bool,
     ) -> Result<Option<Event<'b>>, Violation> {
         let text = input.get(..len).unwrap_or_default();
-        let good = self.good_len(text, last);
-        if good == 0 && len > 0 {
+        let good = self.good_len(text, false);
+        let mut end = self.utf8;
+        let ends = last && good == len && end.finish().is_ok();
+        if good == 0 && !ends && (len > 0 || last) {
             return Err(Violation::InvalidText);
         }
-        if len == 0 && last {
-            self.utf8.finish().map_err(|_| Violation::InvalidText)?;
+        // An end that cuts a character stays, and is met when it is the first byte: who reads the
+        // text before it cannot know what comes.
+        let last = ends;
+        if last {
+            self.utf8 = end;
         }
-        let last = last && good == len;
         let data = take_front(input, good + usize::from(last));
         let data = data.get(..good).unwrap_or_default();
         self.end_text(last);

@@ -133,6 +133,19 @@ impl Rig {
         }
     }
 
+    /// The same, speaking an old version.
+    #[cfg(feature = "drafts")]
+    pub(crate) fn speaking(mut self, number: u8) -> Self {
+        use sockeye_proto::Version;
+        use sockeye_proto::drafts::Wire;
+
+        let version = Version::from_number(number).unwrap();
+        let wire = Wire::new(version, crate::talk::WIRE_KEY);
+        let config = Arc::clone(self.socket.config());
+        self.socket = WebSocket::with_wire(self.socket.role(), config, wire, self.now);
+        self
+    }
+
     /// Calls the machine with its surroundings.
     pub(crate) fn with<T>(&mut self, call: impl FnOnce(&mut WebSocket, &mut Cx<'_>) -> T) -> T {
         let mut cx = Cx {

@@ -4,13 +4,14 @@
 //! ```text
 //! # comment
 //! role server              who the machine is: server or client
+//! version hybi-05          an old version; the key of hybi-04 is that of its draft's example
 //! set ping_interval 10s    a limit; `none` where there may be none
 //! delivery streaming       otherwise whole
 //! <  81 82 <mask> "hi"     the peer sends these bytes (<mask>: a key, the rest is masked;
 //!                          <mask+3>: masked on, from the third byte of a payload that was cut)
 //! !  send text "hi"        the application calls; also: fragment text "a", last text "a", ping "x",
 //!                          pong "x", close 1000 "bye", drain 1000 "bye" (= close_sending), eof,
-//!                          block, unblock
+//!                          block, unblock, bare (mask no more)
 //! @  +20s                  time passes; deadlines on the way are handled
 //! >  8a 02 "hi"            the machine puts out exactly this (<mask>: any key, the rest unmasked)
 //! =  text "hi"             the machine reports exactly this: text, binary, chunk KIND [first]
@@ -19,6 +20,9 @@
 //! ?  fate keep             keep, await-eof, half-close or close
 //! ?  timeout 20s           the next deadline from now; or none
 //! ```
+//! Before hybi-07 the key of a client comes first: `<mask> 84 02 "hi"`. `<mask04>` masks as hybi-04
+//! has it, `<bare04>` as an old library understood that; the peer only.
+//!
 //! Bytes are hex pairs and strings with `\n`, `\"`, `\\`, `\xNN`; `*N` behind either repeats it.
 
 use std::fmt;
@@ -34,6 +38,8 @@ use crate::rig::Seen;
 /// A dialogue.
 pub(crate) struct Talk {
     pub(crate) role: Role,
+    /// The number of an old version.
+    pub(crate) version: Option<u8>,
     pub(crate) limits: Limits,
     pub(crate) delivery: Delivery,
     pub(crate) turns: Vec<Turn>,
@@ -62,6 +68,7 @@ pub(crate) enum Act {
     },
     Eof,
     Block(bool),
+    Bare,
     Pass(Duration),
 }
 
@@ -72,6 +79,8 @@ pub(crate) struct Pattern {
     pub(crate) masked: Option<Vec<u8>>,
     /// Where a payload goes on whose key is already sent.
     offset: Option<usize>,
+    /// What masks it besides the plain key.
+    stream: Option<[u8; 20]>,
 }
 
 impl Pattern {
@@ -80,6 +89,7 @@ impl Pattern {
             plain,
             masked,
             offset: None,
+            stream: None,
         }
     }
 
@@ -89,7 +99,8 @@ impl Pattern {
         if self.masked.is_some() && self.offset.is_none() {
             bytes.extend(KEY);
         }
-        let keys = KEY.iter().cycle().skip(self.offset.unwrap_or(0));
+        let stream = self.stream.as_ref().map_or(&KEY[..], |stream| stream);
+        let keys = stream.iter().cycle().skip(self.offset.unwrap_or(0));
         bytes.extend(
             self.masked
                 .unwrap_or_default()
@@ -120,10 +131,22 @@ pub(crate) enum Check {
 /// The key that `<mask>` stands for in what the peer sends.
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
+/// The key of a connection of hybi-04, from the example of its draft.
+pub(crate) const WIRE_KEY: [u8; 20] = [
+    0x5f, 0xd8, 0x88, 0xf7, 0x0d, 0x56, 0x9d, 0x0e, 0x57, 0x02, 0xee, 0x32, 0x23, 0xf9, 0xa2, 0xb7,
+    0xb2, 0x98, 0x0d, 0x91,
+];
+/// The key of a frame that comes with [`KEY`] there.
+const DRAFT_KEY: [u8; 20] = [
+    0x7b, 0x20, 0x45, 0x27, 0x85, 0x88, 0xd5, 0xa0, 0x13, 0x77, 0x6a, 0x78, 0xef, 0xdf, 0x9c, 0x6d,
+    0xfc, 0xa2, 0x8b, 0x7f,
+];
+
 impl Talk {
     pub(crate) fn parse(source: &str) -> Self {
         let mut talk = Self {
             role: Role::Server,
+            version: None,
             limits: Limits::default(),
             delivery: Delivery::Whole,
             turns: Vec::new(),
@@ -147,6 +170,11 @@ impl Talk {
                     "client" => Role::Client,
                     _ => panic!("line {line}: role {rest}?"),
                 };
+                return;
+            }
+            "version" => {
+                let number = rest.rsplit('-').next().unwrap().parse().unwrap();
+                self.version = Some(if number == 76 { 0 } else { number });
                 return;
             }
             "set" => return self.set(line, rest),
@@ -227,6 +255,7 @@ fn act(line: usize, rest: &str) -> Act {
         ["eof"] => Act::Eof,
         ["block"] => Act::Block(true),
         ["unblock"] => Act::Block(false),
+        ["bare"] => Act::Bare,
         _ => panic!("line {line}: how does one {rest}?"),
     }
 }
@@ -291,6 +320,7 @@ fn pattern(source: &str) -> Pattern {
     let mut plain = Vec::new();
     let mut masked: Option<Vec<u8>> = None;
     let mut offset = None;
+    let mut stream = None;
     let mut chars = source.chars().peekable();
     while let Some(next) = chars.peek() {
         let mut piece = match next {
@@ -301,7 +331,12 @@ fn pattern(source: &str) -> Pattern {
             '"' => string(&mut chars),
             '<' => {
                 let tag: String = chars.by_ref().take_while(|next| *next != '>').collect();
-                assert!(tag.starts_with("<mask"), "{source}");
+                stream = match &tag[..] {
+                    "<mask04" => Some(DRAFT_KEY),
+                    "<bare04" => Some(WIRE_KEY),
+                    _ => None,
+                };
+                assert!(stream.is_some() || tag.starts_with("<mask"), "{source}");
                 offset = tag
                     .strip_prefix("<mask+")
                     .map(|offset| offset.parse().unwrap());
@@ -323,6 +358,7 @@ fn pattern(source: &str) -> Pattern {
         plain,
         masked,
         offset,
+        stream,
     }
 }
 
