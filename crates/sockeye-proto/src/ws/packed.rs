@@ -268,22 +268,26 @@ impl WebSocket {
             let mut made = filled.made;
             rest = &rest[filled.used..];
             packed.packed_len += filled.used as u64;
-            if filled.broken {
-                return Err(Violation::BrokenDeflate);
-            }
+            let mut broken = filled.broken;
             let drained = rest.is_empty() && made < STEP_LEN;
-            let ends = drained && last && STEP_LEN - made >= Inflater::FINISH_LEN;
+            let ends = !broken && drained && last && STEP_LEN - made >= Inflater::FINISH_LEN;
             if ends {
-                let end = inflater
-                    .finish(&mut step[made..])
-                    .map_err(|_| Violation::BrokenDeflate)?;
-                if *takeover {
-                    packed.incoming.push(&step[made..made + end]);
+                match inflater.finish(&mut step[made..]) {
+                    Ok(end) => {
+                        if *takeover {
+                            packed.incoming.push(&step[made..made + end]);
+                        }
+                        made += end;
+                    }
+                    Err(_) => broken = true,
                 }
-                made += end;
             }
+            // What stands before the break is judged first, as it is if it came alone.
             self.count(packed, made)?;
             self.append(*kind, &step[..made])?;
+            if broken {
+                return Err(Violation::BrokenDeflate);
+            }
             if ends {
                 self.receiving = None;
                 return self.assembled(*kind).map(Some);
