@@ -7,6 +7,8 @@ mod deadline;
 #[cfg(feature = "deflate")]
 mod deflate;
 mod dialogue;
+#[cfg(feature = "drafts")]
+mod draft;
 mod limit;
 mod pair;
 mod rig;

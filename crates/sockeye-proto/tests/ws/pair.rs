@@ -43,9 +43,19 @@ struct Pair {
     choice: Choice,
 }
 
+/// What is spoken, by its number; 13 is RFC 6455.
+type Number = u8;
+
 impl Pair {
-    fn new(delivery: Delivery, seed: u64) -> Self {
-        let rig = |role| Rig::new(role, Limits::default(), delivery);
+    fn new(delivery: Delivery, number: Number, seed: u64) -> Self {
+        let rig = |role| {
+            let rig = Rig::new(role, Limits::default(), delivery);
+            match number {
+                #[cfg(feature = "drafts")]
+                0..13 => rig.speaking(number),
+                _ => rig,
+            }
+        };
         Self {
             ends: [rig(Role::Client), rig(Role::Server)],
             wires: [VecDeque::new(), VecDeque::new()],
@@ -96,7 +106,8 @@ fn speak(rig: &mut Rig, say: &Say) -> Vec<Seen> {
                 Role::Client => socket.send(prepared.message(), cx),
                 Role::Server => {
                     socket.may_send()?;
-                    cx.output.extend_from_slice(prepared.frame());
+                    let frame = socket.frame_of(&prepared, cx.shared);
+                    cx.output.extend_from_slice(&frame);
                     socket.note_sent(cx.now);
                     Ok(())
                 }
@@ -159,6 +170,83 @@ fn whole(seen: Vec<Seen>) -> Vec<Seen> {
     whole
 }
 
+/// How the end of a conversation is reported, to who was told and to who told.
+fn closes(number: Number) -> [Seen; 2] {
+    let close = |code, reason: &str| Seen::Close(code, reason.to_owned());
+    match number {
+        0 | 4 | 5 => [close(1005, ""), close(1005, "")],
+        // What came is what goes back.
+        6 => [close(1001, "bye"), close(1001, "bye")],
+        _ => [close(1001, "bye"), close(1001, "")],
+    }
+}
+
+fn converse(
+    number: Number,
+    talk: &[(bool, Say)],
+    delivery: Delivery,
+    closer: usize,
+    drain: bool,
+    seed: u64,
+) -> Result<(), TestCaseError> {
+    let mut pair = Pair::new(delivery, number, seed);
+    let mut expected = [Vec::new(), Vec::new()];
+    for (who, say) in talk {
+        let end = usize::from(*who);
+        expected[1 - end].extend(speak(&mut pair.ends[end], say));
+        match say {
+            Say::Flow(budget) => pair.flow(*budget),
+            Say::Block(blocked) => pair.block(end, *blocked),
+            _ => {}
+        }
+    }
+    pair.block(0, false);
+    pair.block(1, false);
+    if !drain {
+        pair.flow(usize::MAX);
+    }
+    pair.ends[closer].call(|socket, cx| {
+        let code = CloseCode::GOING_AWAY;
+        match drain {
+            true => socket.close_sending(code, "bye", cx),
+            false => socket.close(code, "bye", cx),
+        }
+    });
+    let [told, teller] = closes(number);
+    expected[1 - closer].push(told);
+    expected[closer].push(teller);
+    pair.flow(usize::MAX);
+
+    let [client, server] = &mut pair.ends;
+    prop_assert_eq!(client.socket.fate(), Fate::AwaitEof);
+    prop_assert_eq!(server.socket.fate(), Fate::Close);
+    prop_assert!(client.with(|socket, cx| socket.receive_eof(cx)).is_none());
+    for (rig, expected) in pair.ends.iter_mut().zip(expected) {
+        let (seen, output) = rig.take();
+        prop_assert!(output.is_empty());
+        // Which pongs come depends on the blocking; that none is made up does not.
+        let is_pong = |seen: &Seen| matches!(seen, Seen::Event("pong", _));
+        let (pongs, seen): (Vec<_>, Vec<_>) = seen.into_iter().partition(is_pong);
+        prop_assert_eq!(whole(seen), expected);
+        for pong in pongs {
+            let asked = talk.iter().any(|(_, say)| match (say, &pong) {
+                (Say::Ping(ping), Seen::Event(_, data)) => ping == data,
+                (Say::Fragments(_), Seen::Event(_, data)) => data == b"amid",
+                _ => false,
+            });
+            prop_assert!(asked);
+        }
+    }
+    Ok(())
+}
+
+fn delivery(streaming: bool) -> Delivery {
+    match streaming {
+        true => Delivery::Streaming,
+        false => Delivery::Whole,
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 100,
@@ -174,53 +262,30 @@ proptest! {
         drain: bool,
         seed: u64,
     ) {
-        let delivery = if streaming { Delivery::Streaming } else { Delivery::Whole };
-        let mut pair = Pair::new(delivery, seed);
-        let mut expected = [Vec::new(), Vec::new()];
-        for (who, say) in &talk {
-            let end = usize::from(*who);
-            expected[1 - end].extend(speak(&mut pair.ends[end], say));
-            match say {
-                Say::Flow(budget) => pair.flow(*budget),
-                Say::Block(blocked) => pair.block(end, *blocked),
-                _ => {}
-            }
-        }
-        pair.block(0, false);
-        pair.block(1, false);
-        if !drain {
-            pair.flow(usize::MAX);
-        }
-        pair.ends[closer].call(|socket, cx| {
-            let code = CloseCode::GOING_AWAY;
-            match drain {
-                true => socket.close_sending(code, "bye", cx),
-                false => socket.close(code, "bye", cx),
-            }
-        });
-        expected[1 - closer].push(Seen::Close(1001, "bye".to_owned()));
-        expected[closer].push(Seen::Close(1001, String::new()));
-        pair.flow(usize::MAX);
+        converse(13, &talk, delivery(streaming), closer, drain, seed)?;
+    }
+}
 
-        let [client, server] = &mut pair.ends;
-        prop_assert_eq!(client.socket.fate(), Fate::AwaitEof);
-        prop_assert_eq!(server.socket.fate(), Fate::Close);
-        prop_assert!(client.with(|socket, cx| socket.receive_eof(cx)).is_none());
-        for (rig, expected) in pair.ends.iter_mut().zip(expected) {
-            let (seen, output) = rig.take();
-            prop_assert!(output.is_empty());
-            // Which pongs come depends on the blocking; that none is made up does not.
-            let is_pong = |seen: &Seen| matches!(seen, Seen::Event("pong", _));
-            let (pongs, seen): (Vec<_>, Vec<_>) = seen.into_iter().partition(is_pong);
-            prop_assert_eq!(whole(seen), expected);
-            for pong in pongs {
-                let asked = talk.iter().any(|(_, say)| match (say, &pong) {
-                    (Say::Ping(ping), Seen::Event(_, data)) => ping == data,
-                    (Say::Fragments(_), Seen::Event(_, data)) => data == b"amid",
-                    _ => false,
-                });
-                prop_assert!(asked);
-            }
+#[cfg(feature = "drafts")]
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 200,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn so_it_is_in_old_versions(
+        number in prop_oneof![Just(0), Just(4), Just(5), Just(6), Just(7), Just(8)],
+        mut talk in vec(say(), 0..20),
+        streaming: bool,
+        closer in 0usize..2,
+        drain: bool,
+        seed: u64,
+    ) {
+        if number == 0 {
+            talk.retain(|(_, say)| matches!(say, Say::Text(_) | Say::Flow(_) | Say::Block(_)));
         }
+        converse(number, &talk, delivery(streaming), closer, drain, seed)?;
     }
 }
