@@ -5,5 +5,7 @@ mod accept;
 mod connect;
 #[cfg(feature = "deflate")]
 mod deflate;
+#[cfg(feature = "drafts")]
+mod draft;
 mod pair;
 mod rig;
