@@ -2,9 +2,10 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::capi::Installed;
 use crate::certificate;
 use crate::command::{self, Failure};
 use crate::tool;
@@ -37,15 +38,37 @@ pub(crate) fn peers(workspace: &Workspace) -> Result<(), Failure> {
     node(workspace, "peers/node")
 }
 
-/// The pytest suite, with arguments for pytest.
+/// The pytest suite but the part about the C library, with arguments for pytest.
 pub(crate) fn pytest(workspace: &Workspace, arguments: &[OsString]) -> Result<(), Failure> {
-    let binary = build(workspace)?.sockeye;
+    let mut pytest = python_tests(workspace, &build(workspace)?.sockeye)?;
+    pytest.arg(format!("--ignore-glob={OF_C}"));
+    command::run(pytest.args(arguments))
+}
+
+/// The part about the C library, with its examples, each in three ways, in a folder.
+pub(crate) fn pytest_of_c(
+    workspace: &Workspace,
+    installed: &Installed,
+    examples: &Path,
+) -> Result<(), Failure> {
+    let mut pytest = python_tests(workspace, &build(workspace)?.sockeye)?;
+    pytest
+        .args(["-o", &format!("python_files={OF_C}")])
+        .env("C_EXAMPLES", examples)
+        .env("LD_LIBRARY_PATH", installed.lib(""));
+    command::run(&mut pytest)
+}
+
+/// The names of those tests; a stage of their own runs them.
+const OF_C: &str = "test_c_*.py";
+
+fn python_tests(workspace: &Workspace, sockeye: &Path) -> Result<Command, Failure> {
     let mut pytest = workspace.command(workspace.target("venv/bin/python"));
     pytest
         .args(["-m", "pytest"])
-        .args(arguments)
         .current_dir(workspace.conformance("peers"));
-    command::run(for_tests(&mut pytest, workspace)?.env("SOCKEYE_BIN", binary))
+    for_tests(&mut pytest, workspace)?.env("SOCKEYE_BIN", sockeye);
+    Ok(pytest)
 }
 
 /// The demo page in Chromium.

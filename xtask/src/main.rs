@@ -9,9 +9,11 @@
 
 mod autobahn;
 mod bench;
+mod capi;
 mod certificate;
 mod command;
 mod conformance;
+mod header;
 mod msrv;
 mod setup;
 mod stage;
@@ -24,6 +26,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::autobahn::AutobahnArgs;
+use crate::capi::CapiArgs;
 use crate::command::Failure;
 use crate::stage::Stage;
 use crate::workspace::Workspace;
@@ -37,6 +40,7 @@ Examples:
   cargo xtask autobahn server --poller poll --cases 9
   cargo xtask autobahn client --tls openssl --cases 7.1
   cargo xtask peers -k smuggling        pytest's own arguments, on the real binary
+  cargo xtask capi --prefix DIR         libwebsockets.so, its header and pkg-config file
   cargo xtask bench --quick             all peers, a few short rounds
 
 Reports, screenshots, the Python and the Node modules that tests need go to target/.";
@@ -74,6 +78,10 @@ enum Chore {
     },
     /// Run the demo page in headless Chromium and take screenshots
     Browser,
+    /// Build the C library, and lay it out with its header for pkg-config
+    Capi(CapiArgs),
+    /// Compare the header of the C library with the library, and with programs of 2011
+    Header,
     /// Compare with peers: server CPU per message, memory per connection; see `bench/README.md`
     Bench {
         /// Arguments for the runner, such as --quick, --cells tls,idle, --peers ws or --list
@@ -116,6 +124,15 @@ fn run(chore: Chore) -> Result<(), Failure> {
         Chore::Browser => {
             setup::ensure(&workspace, &[Stage::Browser], true)?;
             conformance::browser(&workspace)
+        }
+        Chore::Capi(args) => {
+            setup::ensure(&workspace, &[Stage::Build], true)?;
+            capi::install(&workspace, &args).map(drop)
+        }
+        Chore::Header => {
+            setup::ensure(&workspace, &[Stage::Capi], true)?;
+            let args = CapiArgs::debug();
+            header::check(&workspace, &capi::install(&workspace, &args)?)
         }
         Chore::Bench { arguments } => bench::run(&workspace, &arguments),
     }

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use crate::autobahn::{self, AutobahnArgs};
 use crate::command::{self, Failure};
 use crate::workspace::Workspace;
-use crate::{conformance, msrv, setup};
+use crate::{capi, conformance, msrv, setup};
 
 /// One stage, in the order in which they run: what fails fastest comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -27,6 +27,8 @@ pub(crate) enum Stage {
     Msrv,
     /// The release builds of the command, as it is and with OpenSSL beside rustls
     Build,
+    /// The C library: header, tests in C plain, under valgrind and sanitizers, examples among others
+    Capi,
     /// The Autobahn testsuite: server on epoll and on poll, client; strict
     Autobahn,
     /// Autobahn's sections 1 to 7 through TLS: server and client, rustls and OpenSSL; strict
@@ -60,6 +62,7 @@ impl Stage {
             Self::Doc => doc(workspace),
             Self::Msrv => msrv::check(workspace),
             Self::Build => build(workspace),
+            Self::Capi => capi::test(workspace),
             Self::Autobahn => autobahn::run(workspace, &AutobahnArgs::default()),
             Self::AutobahnTls => autobahn::run_tls(workspace),
             Self::Peers => conformance::peers(workspace),

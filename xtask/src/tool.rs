@@ -22,7 +22,12 @@ pub(crate) struct Tool {
     pub(crate) look: fn() -> Result<String, String>,
 }
 
-pub(crate) const PYTHON_USERS: &[Stage] = &[Stage::Autobahn, Stage::AutobahnTls, Stage::Peers];
+pub(crate) const PYTHON_USERS: &[Stage] = &[
+    Stage::Capi,
+    Stage::Autobahn,
+    Stage::AutobahnTls,
+    Stage::Peers,
+];
 pub(crate) const NODE_USERS: &[Stage] = &[Stage::Peers, Stage::Browser];
 
 pub(crate) const AUTOBAHN_USERS: &[Stage] = &[Stage::Autobahn, Stage::AutobahnTls];
@@ -33,6 +38,7 @@ const OPENSSL_USERS: &[Stage] = &[
     Stage::Doc,
     Stage::Msrv,
     Stage::Build,
+    Stage::Capi,
     Stage::Autobahn,
     Stage::AutobahnTls,
     Stage::Peers,
@@ -84,7 +90,7 @@ pub(crate) const TOOLS: &[Tool] = &[
     },
     Tool {
         name: "libwebsockets-test-server",
-        stages: &[Stage::Peers],
+        stages: &[Stage::Capi, Stage::Peers],
         packages: &["libwebsockets-test-server"],
         look: || program("libwebsockets-test-server"),
     },
@@ -108,7 +114,7 @@ pub(crate) const TOOLS: &[Tool] = &[
     },
     Tool {
         name: "openssl",
-        stages: &[Stage::Peers],
+        stages: &[Stage::Capi, Stage::Peers],
         packages: &["openssl"],
         look: || found(&["openssl", "version"]),
     },
@@ -129,6 +135,36 @@ pub(crate) const TOOLS: &[Tool] = &[
         stages: OPENSSL_USERS,
         packages: &["libssl-dev"],
         look: openssl_headers,
+    },
+    Tool {
+        name: "gcc",
+        stages: &[Stage::Capi],
+        packages: &["gcc", "libc6-dev"],
+        look: || found(&["gcc", "--version"]),
+    },
+    Tool {
+        name: "g++",
+        stages: &[Stage::Capi],
+        packages: &["g++"],
+        look: || found(&["g++", "--version"]),
+    },
+    Tool {
+        name: "nm",
+        stages: &[Stage::Capi],
+        packages: &["binutils"],
+        look: || found(&["nm", "--version"]),
+    },
+    Tool {
+        name: "make",
+        stages: &[Stage::Capi],
+        packages: &["make"],
+        look: || found(&["make", "--version"]),
+    },
+    Tool {
+        name: "valgrind",
+        stages: &[Stage::Capi],
+        packages: &["valgrind"],
+        look: || found(&["valgrind", "--version"]),
     },
     Tool {
         name: "chromium",

@@ -53,6 +53,16 @@ impl Workspace {
         self.root.join("bench").join(below)
     }
 
+    /// A path below the crate of the C library.
+    pub(crate) fn capi(&self, below: &str) -> PathBuf {
+        self.root.join("crates/sockeye-capi").join(below)
+    }
+
+    /// A path below `examples/`.
+    pub(crate) fn example(&self, below: &str) -> PathBuf {
+        self.root.join("examples").join(below)
+    }
+
     /// `cargo SUBCOMMAND`, at the root of the workspace.
     pub(crate) fn cargo(&self, subcommand: &[&str]) -> Command {
         let mut command = self.command(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
