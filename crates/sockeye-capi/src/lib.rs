@@ -5,4 +5,23 @@
 //! types and numbers that they share with it, [`export`] the functions that they call.
 
 pub mod abi;
+mod bridge;
+mod broadcast;
+mod close;
+mod connect;
+mod context;
+mod create;
 pub mod export;
+mod fork;
+mod handle;
+mod handshake;
+mod http;
+mod log;
+mod memory;
+mod peer;
+mod receive;
+mod record;
+mod service;
+mod tls;
+mod watch;
+mod write;

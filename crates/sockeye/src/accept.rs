@@ -9,6 +9,7 @@ use crate::draft;
 use crate::engine::Engine;
 use crate::entry::Stage;
 use crate::link::Link;
+use crate::listener::Arrival;
 use crate::net::PeerAddr;
 use crate::net::listener::AcceptFailure;
 use crate::poll::Interest;
@@ -58,6 +59,16 @@ impl Engine {
             Some(count) >= self.core.limits.connections_per_address
         });
         if crowded || front.filter.as_mut().is_some_and(|filter| !filter(&peer)) {
+            self.core.stats.refused += 1;
+            return;
+        }
+        let arrival = Arrival {
+            peer: &peer,
+            fd: link.fd(),
+        };
+        if let Some(gate) = &mut front.gate
+            && !gate(&mut self.core, &arrival)
+        {
             self.core.stats.refused += 1;
             return;
         }

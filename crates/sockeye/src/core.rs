@@ -38,6 +38,8 @@ pub(crate) enum Deferred {
     ConnectFailed(ConnId, crate::client::ConnectError),
     /// The connection is to be cut.
     Cut(ConnId, CloseCause),
+    /// The program hung up: its session is to be given back.
+    HungUp(ConnId),
     /// There is more to read that the poller does not know of.
     Read(ConnId),
     /// A file body has room for its next piece.
@@ -407,7 +409,8 @@ impl Core {
                 self.deferred.push(Deferred::Refill(id));
             }
         }
-        if waiting == 0 && !entry.flags.blocked {
+        // A session that is still there is about to be given back, and that comes first.
+        if waiting == 0 && !entry.flags.blocked && !entry.flags.hung_up {
             // The machine leaves a pipelined request alone while anything is blocked, so that to
             // ask again any earlier would be to spin.
             if entry.flags.held
@@ -417,7 +420,7 @@ impl Core {
                 self.deferred.push(Deferred::Resume(id));
             }
             let fate = match &entry.stage {
-                Stage::Http(stage) => stage.machine.fate(),
+                Stage::Http(stage) => stage.fate(),
                 Stage::WebSocket(ws) => ws.fate(),
                 Stage::Connect(_) | Stage::Attempt(_) | Stage::Gone => Fate::Keep,
             };

@@ -4,6 +4,7 @@
 //! received message and the core at the same time without a guard or a `RefCell`.
 
 use std::fmt;
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -342,6 +343,26 @@ impl Engine {
         O::Error: Into<Error>,
     {
         self.core.connect(key, options, session)
+    }
+
+    /// Opens a connection as a client over a connected stream: see [`Core::connect_over`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`connect`](Self::connect), or the stream cannot be made non-blocking.
+    pub fn connect_over<P, O>(
+        &mut self,
+        key: ProtocolKey<P>,
+        options: O,
+        stream: TcpStream,
+        session: P::Session,
+    ) -> Result<ConnId, Error>
+    where
+        P: Protocol,
+        O: TryInto<ConnectOptions>,
+        O::Error: Into<Error>,
+    {
+        self.core.connect_over(key, options, stream, session)
     }
 
     /// Gives up root's powers for good, after listening on privileged ports: group first, then the

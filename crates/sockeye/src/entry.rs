@@ -82,6 +82,8 @@ pub(crate) struct Flags {
     pub(crate) eof: bool,
     /// To be cut: it is in the list of deferred work.
     pub(crate) doomed: bool,
+    /// The program hung up and its session has not been given back yet.
+    pub(crate) hung_up: bool,
 }
 
 /// What few connections need.

@@ -20,6 +20,7 @@ use crate::protocol::{AcceptOptions, CloseInfo, Peer, Protocol, Reject};
 pub(crate) type SessionIndex = u32;
 
 pub(crate) trait DynProtocol: Any {
+    fn upgrade(&mut self, http: Exchange<'_>, request: &Request<'_>);
     fn accept(
         &mut self,
         id: ConnId,
@@ -106,6 +107,10 @@ impl<P: Protocol> Hosted<P> {
 }
 
 impl<P: Protocol> DynProtocol for Hosted<P> {
+    fn upgrade(&mut self, mut http: Exchange<'_>, request: &Request<'_>) {
+        self.protocol.on_upgrade(&mut http, request);
+    }
+
     fn accept(
         &mut self,
         id: ConnId,

@@ -32,6 +32,7 @@
 
 mod accept;
 pub mod blocking;
+mod by_hand;
 mod client;
 mod clock;
 #[cfg(feature = "deflate")]
@@ -105,7 +106,7 @@ pub use self::handle::{Handle, HandleError};
 pub use self::http::{Body, FileBody, FilePart, HeaderError, Response};
 pub use self::id::ConnId;
 pub use self::link::{Acceptor, Connector, Transport};
-pub use self::listener::ListenerMut;
+pub use self::listener::{Arrival, ListenerMut};
 pub use self::protocol::{
     Accepted, CloseCause, CloseInfo, OnMessage, Overflow, Peer, Protocol, ProtocolKey, Reject,
     on_message,

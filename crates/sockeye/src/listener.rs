@@ -5,13 +5,14 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Instant;
 
 use sockeye_proto::handshake::OriginPolicy;
 
 use crate::compression::Wish;
+use crate::core::Core;
 use crate::engine::Engine;
 use crate::files::Files;
 use crate::link::{Acceptor, Link};
@@ -208,12 +209,26 @@ impl Listeners {
 /// A hook that sees the peer's address before a byte is read.
 type Filter = Box<dyn FnMut(&Peer) -> bool>;
 
+/// A hook that sees a connection before it is taken in, and can reach those that were.
+type Gate = Box<dyn FnMut(&mut Core, &Arrival<'_>) -> bool>;
+
+/// A connection that was just accepted and is not one of the engine's yet.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Arrival<'a> {
+    /// Whose it is.
+    pub peer: &'a Peer,
+    /// Its descriptor, for those who set socket options; `None` for a transport without one.
+    pub fd: Option<BorrowedFd<'a>>,
+}
+
 /// What a listener does with what comes in.
 #[derive(Default)]
 pub(crate) struct Front {
     pub(crate) routes: Routes,
     pub(crate) origin: OriginPolicy,
     pub(crate) filter: Option<Filter>,
+    pub(crate) gate: Option<Gate>,
     pub(crate) tls: Option<ServerTls>,
     pub(crate) compression: Wish,
     /// Handshakes of versions before RFC 6455 are taken.
@@ -301,6 +316,13 @@ impl<'e> ListenerMut<'e> {
     /// Asks about each connection before a byte of it is read; `false` closes it at once.
     pub fn filter(mut self, filter: impl FnMut(&Peer) -> bool + 'static) -> Self {
         self.front().filter = Some(Box::new(filter));
+        self
+    }
+
+    /// Asks about each connection as [`filter`](Self::filter) does, after it, and lends what that
+    /// does not: the connection's descriptor, and the core.
+    pub fn gate(mut self, gate: impl FnMut(&mut Core, &Arrival<'_>) -> bool + 'static) -> Self {
+        self.front().gate = Some(Box::new(gate));
         self
     }
 

@@ -55,6 +55,14 @@ pub trait Protocol: 'static {
     /// [`Engine::connect`](crate::Engine::connect)), given back to [`on_close`](Self::on_close).
     type Session: 'static;
 
+    /// A request to become a WebSocket arrived, before it is looked at any further. Whoever answers
+    /// it here ([`Exchange::respond`]) or ends the connection ([`Core::hang_up`], [`Core::abort`])
+    /// has decided; otherwise it is judged, and if it is valid [`accept`](Self::accept) follows at
+    /// once.
+    fn on_upgrade(&mut self, http: &mut Exchange<'_>, request: &Request<'_>) {
+        let _ = (http, request);
+    }
+
     /// Decides about a WebSocket opening handshake that is valid as such. Refuses with 404 unless
     /// overridden, which is right for a protocol that is only a client.
     ///

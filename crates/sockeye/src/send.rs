@@ -14,7 +14,7 @@ use crate::protocol::{CloseCause, Overflow, Protocol, ProtocolKey};
 
 /// Whether a message may be taken out of the backlog again.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Kind {
     Whole,
     Part,
     Control,
@@ -134,7 +134,7 @@ impl Core {
         sent
     }
 
-    fn append(
+    pub(crate) fn append(
         &mut self,
         id: ConnId,
         len: usize,

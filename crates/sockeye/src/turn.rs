@@ -49,6 +49,19 @@ impl Engine {
         self.reap();
     }
 
+    /// Tells the engine what time it is, and nothing else: for those who call the
+    /// [core](Self::core) long after the last turn, so that what they begin has its whole time.
+    pub fn advance(&mut self, now: Instant) {
+        self.core.clock.set(now);
+    }
+
+    /// Writes what was sent since the last turn, between turns, so that it need not wait for the
+    /// next one. Calls nobody back.
+    pub fn flush(&mut self, now: Instant) {
+        self.advance(now);
+        self.flush_dirty();
+    }
+
     /// When [`service`](Self::service) must be called at the latest, ready or not; in the past if
     /// there is work left over. `None`: nothing is due.
     pub fn next_deadline(&self) -> Option<Instant> {
@@ -266,6 +279,7 @@ impl Engine {
             }
             Deferred::ConnectFailed(id, error) => self.connect_failed(id, error),
             Deferred::Cut(id, cause) => self.lost(id, cause),
+            Deferred::HungUp(id) => self.hung_up(id),
             Deferred::Read(id) => self.read(id, false),
             Deferred::Refill(id) => self.refill(id),
             Deferred::Resume(id) => self.feed_stash(id),

@@ -257,7 +257,10 @@ impl Engine {
             return self.end_uplink(uplink);
         };
         let subject = options.destination().to_string();
-        match self.core.open(protocol, options, session, Some(uplink)) {
+        match self
+            .core
+            .open(protocol, options, session, Some(uplink), None)
+        {
             Ok(conn) => {
                 if let Some(holder) = self.core.holder(uplink) {
                     holder.connecting(conn);

@@ -13,6 +13,7 @@
 
 mod answer;
 mod body;
+mod by_hand;
 #[cfg(feature = "drafts")]
 mod challenge;
 mod error;

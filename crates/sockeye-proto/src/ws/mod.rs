@@ -26,7 +26,8 @@
 //! second Close. [`Fate`] is `Keep` in Open, Draining and Discarding, `HalfClose` in Failed, `Close`
 //! in Gone; in Finished it is `Close` for a server and `AwaitEof` for a client. The deadline of
 //! every state behind Open is [`close_timeout`](crate::Limits::close_timeout) after our Close was
-//! put out; no traffic moves it.
+//! put out; no traffic moves it. [`WebSocket::hang_up`] leads from Open, Draining and Discarding to
+//! Failed without a violation.
 //!
 //! # Deadlines of an open connection
 //! After [`ping_interval`](crate::Limits::ping_interval) of silence a ping goes out; any byte
@@ -44,6 +45,7 @@
 //! (live audio, an upload larger than memory) may be of any length and any number of frames; only
 //! the 63 bits of a frame's length bound it. Its empty fragments yield no chunk.
 
+mod by_hand;
 mod deadline;
 mod event;
 #[cfg(feature = "drafts")]

@@ -36,6 +36,8 @@ pub struct ConnectOptions {
     pub(crate) address: Address,
     /// The value of the Host header, if it is not the URL's.
     pub(crate) host: Option<String>,
+    /// Path and query, if they are not the URL's.
+    pub(crate) target: Option<String>,
     pub(crate) origin: Option<String>,
     pub(crate) subprotocols: Vec<String>,
     pub(crate) headers: HeaderMap,
@@ -71,6 +73,7 @@ impl ConnectOptions {
         Ok(Self {
             address,
             host: None,
+            target: None,
             origin: None,
             subprotocols: Vec::new(),
             headers,
@@ -104,6 +107,7 @@ impl ConnectOptions {
         if let Some(authorization) = authorization {
             self.headers.insert(header::AUTHORIZATION, authorization);
         }
+        self.target = None;
         self.address = address;
         Ok(())
     }
@@ -153,6 +157,15 @@ impl ConnectOptions {
     #[must_use]
     pub fn host(mut self, host: impl Into<String>) -> Self {
         self.host = Some(host.into());
+        self
+    }
+
+    /// Path and query as they go into the request, if they shall not be the URL's, which come with
+    /// escapes and without dot segments as browsers send them. Begins with `/`, and ends with a
+    /// redirect.
+    #[must_use]
+    pub fn target(mut self, target: impl Into<String>) -> Self {
+        self.target = Some(target.into());
         self
     }
 
@@ -303,9 +316,10 @@ impl ConnectOptions {
         #[cfg(not(feature = "deflate"))]
         let Wish = compression;
         let host = self.host.as_deref();
+        let target = self.target.as_deref();
         ConnectRequest {
             host: host.unwrap_or_else(|| self.address.authority()).to_owned(),
-            target: self.address.target().to_owned(),
+            target: target.unwrap_or_else(|| self.address.target()).to_owned(),
             origin: self.origin.clone(),
             subprotocols: self.subprotocols.clone(),
             headers: self.headers.clone(),

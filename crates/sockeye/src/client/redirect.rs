@@ -66,6 +66,7 @@ impl ConnectOptions {
         if !address.is_same_origin(&self.address) {
             self.drop_credentials();
         }
+        self.target = None;
         self.address = address;
         *taken += 1;
         Ok(true)

@@ -10,7 +10,7 @@
 
 use std::any::Any;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -161,17 +161,48 @@ impl Core {
         O::Error: Into<Error>,
     {
         let options = options.try_into().map_err(Into::into)?;
-        self.open(key.index, options, Box::new(session), None)
+        self.open(key.index, options, Box::new(session), None, None)
             .map_err(|(error, _)| error)
     }
 
-    /// As [`connect`](Self::connect), for an uplink or nobody; the session comes back with an error.
+    /// As [`connect`](Self::connect), over a stream that is connected already: to the server, or to
+    /// the proxy if the options choose one. Nothing is resolved, and no redirect is followed.
+    ///
+    /// # Errors
+    ///
+    /// As for [`connect`](Self::connect), or the stream cannot be made non-blocking.
+    pub fn connect_over<P, O>(
+        &mut self,
+        key: ProtocolKey<P>,
+        options: O,
+        stream: TcpStream,
+        session: P::Session,
+    ) -> Result<ConnId, Error>
+    where
+        P: Protocol,
+        O: TryInto<ConnectOptions>,
+        O::Error: Into<Error>,
+    {
+        let mut options = options.try_into().map_err(Into::into)?;
+        options.max_redirects = 0;
+        stream
+            .set_nonblocking(true)
+            .and_then(|()| stream.set_nodelay(true))
+            .map_err(|error| Error::io("take over a connected stream", error))?;
+        let socket = Socket::from_fd(stream.into());
+        self.open(key.index, options, Box::new(session), None, Some(socket))
+            .map_err(|(error, _)| error)
+    }
+
+    /// As [`connect`](Self::connect), for an uplink or nobody, perhaps over a socket that is
+    /// connected; the session comes back with an error.
     pub(crate) fn open(
         &mut self,
         protocol: u16,
         mut options: ConnectOptions,
         session: Box<dyn Any>,
         uplink: Option<UplinkId>,
+        socket: Option<Socket>,
     ) -> Result<ConnId, (Error, Box<dyn Any>)> {
         let proxy = match self.prepare(&mut options) {
             Ok(proxy) => proxy,
@@ -199,7 +230,10 @@ impl Core {
             deadline: now.checked_add(timeout).unwrap_or(now),
         }));
         let id = self.conns.insert(Entry::new(Link::Gone, stage));
-        self.begin(id);
+        match socket {
+            Some(socket) => self.begin_connected(id, Ok(Link::Socket(socket))),
+            None => self.begin(id),
+        }
         self.rearm(id);
         Ok(id)
     }

@@ -6,9 +6,10 @@
 use http::{StatusCode, header};
 use sockeye_proto::handshake::HandshakeError;
 use sockeye_proto::http::{BodyPlan, Event, HttpError, Request, ResponseHead, Server, Timeout};
-use sockeye_proto::ws::Role;
+use sockeye_proto::ws::{Fate, Role};
 use sockeye_proto::{CloseCode, Cx};
 
+use crate::by_hand::OwnWords;
 use crate::compression;
 use crate::conn::{Conn, Refusal, Sent};
 use crate::core::{Core, Deferred};
@@ -25,7 +26,7 @@ use crate::route::Target;
 
 /// A file is read in pieces of this size: large enough that the calls do not show, small enough
 /// that slow disks do not hold the loop.
-const FILE_PIECE_LEN: usize = 64 * 1024;
+pub(crate) const FILE_PIECE_LEN: usize = 64 * 1024;
 
 /// A server connection that speaks HTTP.
 #[derive(Debug)]
@@ -39,6 +40,8 @@ pub(crate) struct HttpStage {
     refill_queued: bool,
     /// A request whose body is being collected.
     collecting: Option<Box<Collecting>>,
+    /// What the program writes past the machine, if it does.
+    pub(crate) own_words: Option<Box<OwnWords>>,
 }
 
 /// A request that waits for its body.
@@ -57,12 +60,27 @@ impl HttpStage {
             file: None,
             refill_queued: false,
             collecting: None,
+            own_words: None,
         }
     }
 
     /// Whether a piece of a file should be read, asked once until it was.
     pub(crate) fn wants_refill(&mut self) -> bool {
-        self.file.is_some() && !std::mem::replace(&mut self.refill_queued, true)
+        (self.file.is_some() || self.has_own_words())
+            && !std::mem::replace(&mut self.refill_queued, true)
+    }
+
+    /// Whether something waits that the program wrote past the machine.
+    pub(crate) fn has_own_words(&self) -> bool {
+        self.own_words.as_ref().is_some_and(|own| !own.is_empty())
+    }
+
+    /// What to do with the socket once all output is written.
+    pub(crate) fn fate(&self) -> Fate {
+        match self.has_own_words() {
+            true => Fate::Keep,
+            false => self.machine.fate(),
+        }
     }
 }
 
@@ -160,6 +178,10 @@ impl Engine {
                 .respond(id, Response::status(StatusCode::NOT_FOUND));
             return;
         };
+        self.protocols[usize::from(index)].upgrade(Exchange::new(&mut self.core, id), request);
+        if !self.core.awaits_answer(id) {
+            return;
+        }
         let mut accept = match draft::judge(
             request,
             &front.origin,
@@ -259,7 +281,7 @@ impl Engine {
 
 impl Core {
     /// The HTTP stage of a connection, and what its machine writes with.
-    fn http_stage(&mut self, id: ConnId) -> Option<(&mut HttpStage, Cx<'_>)> {
+    pub(crate) fn http_stage(&mut self, id: ConnId) -> Option<(&mut HttpStage, Cx<'_>)> {
         let now = self.clock.now();
         let entry = self.conns.get_mut(id)?;
         let Stage::Http(stage) = &mut entry.stage else {
@@ -379,6 +401,9 @@ impl Core {
             return;
         };
         stage.refill_queued = false;
+        if stage.has_own_words() {
+            return self.refill_from_own_words(id, piece);
+        }
         let Some(file) = &mut stage.file else { return };
         let read = file.read_piece(piece, FILE_PIECE_LEN);
         let more = file.remaining() > 0;

@@ -13,16 +13,34 @@ use super::session::Session;
 pub(crate) trait Connector: fmt::Debug + Send + Sync {
     /// A session with the server of this name, or literal address.
     fn connect(&self, server: &str) -> Result<Box<dyn Session>, TlsError>;
+
+    /// The same that also takes a server's own certificate if that is self-signed.
+    fn accepting_self_signed(&self) -> Option<Arc<dyn Connector>> {
+        None
+    }
 }
 
 /// The settings of a TLS client.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use]
 pub struct ClientTlsOptions {
     pub(crate) roots: Roots,
     pub(crate) identity: Option<Identity>,
     pub(crate) verify: bool,
     pub(crate) backend: Backend,
+    #[cfg(feature = "openssl")]
+    pub(crate) configure: Option<super::openssl::Configure>,
+}
+
+impl fmt::Debug for ClientTlsOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientTlsOptions")
+            .field("roots", &self.roots)
+            .field("identity", &self.identity)
+            .field("verify", &self.verify)
+            .field("backend", &self.backend)
+            .finish_non_exhaustive()
+    }
 }
 
 impl ClientTlsOptions {
@@ -33,6 +51,8 @@ impl ClientTlsOptions {
             identity: None,
             verify: true,
             backend: Backend::default(),
+            #[cfg(feature = "openssl")]
+            configure: None,
         }
     }
 
@@ -46,6 +66,21 @@ impl ClientTlsOptions {
     /// wire of one's own. Anybody on the way can read and change everything.
     pub fn dangerous_without_verification(mut self) -> Self {
         self.verify = false;
+        self
+    }
+
+    /// Chooses OpenSSL and has its context completed by `configure`, after all other settings: for
+    /// what only OpenSSL has. The roots are in the context's own store.
+    #[cfg(feature = "openssl")]
+    pub fn configure_openssl<F>(mut self, configure: F) -> Self
+    where
+        F: Fn(&mut ::openssl::ssl::SslContextBuilder) -> Result<(), ::openssl::error::ErrorStack>
+            + Send
+            + Sync
+            + 'static,
+    {
+        self.backend = Backend::OpenSsl;
+        self.configure = Some(Arc::new(configure));
         self
     }
 
@@ -81,6 +116,22 @@ impl ClientTls {
         Ok(Self {
             connector: Self::connector(options)?,
         })
+    }
+
+    /// The same settings, except that a server is trusted too whose own certificate is self-signed,
+    /// under any name: for devices on a wire of one's own. It tells nobody apart from an impostor.
+    ///
+    /// # Errors
+    ///
+    /// The backend is not OpenSSL.
+    pub fn dangerous_accept_self_signed(&self) -> Result<Self, TlsError> {
+        match self.connector.accepting_self_signed() {
+            Some(connector) => Ok(Self { connector }),
+            None => {
+                let problem = "only OpenSSL takes self-signed certificates for themselves";
+                Err(TlsError::Settings(problem.to_owned()))
+            }
+        }
     }
 
     fn connector(options: ClientTlsOptions) -> Result<Arc<dyn Connector>, TlsError> {

@@ -34,6 +34,8 @@ pub struct ServerTlsOptions {
     pub(crate) verifier: Option<Verifier>,
     pub(crate) alpn: Vec<Vec<u8>>,
     pub(crate) backend: Backend,
+    #[cfg(feature = "openssl")]
+    pub(crate) configure: Option<super::openssl::Configure>,
 }
 
 impl fmt::Debug for ServerTlsOptions {
@@ -79,6 +81,22 @@ impl ServerTlsOptions {
     /// which is what WebSockets need.
     pub fn alpn(mut self, protocols: impl IntoIterator<Item = impl Into<Vec<u8>>>) -> Self {
         self.alpn = protocols.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Chooses OpenSSL and has its context completed by `configure`, after all other settings: for
+    /// what only OpenSSL has. It is called for each certificate, and again with
+    /// [`ServerTls::reload`].
+    #[cfg(feature = "openssl")]
+    pub fn configure_openssl<F>(mut self, configure: F) -> Self
+    where
+        F: Fn(&mut ::openssl::ssl::SslContextBuilder) -> Result<(), ::openssl::error::ErrorStack>
+            + Send
+            + Sync
+            + 'static,
+    {
+        self.backend = Backend::OpenSsl;
+        self.configure = Some(Arc::new(configure));
         self
     }
 

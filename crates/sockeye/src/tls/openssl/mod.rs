@@ -12,7 +12,9 @@ pub(super) mod server;
 mod session;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
+use ::openssl::error::ErrorStack;
 use ::openssl::pkey::{PKey, Private};
 use ::openssl::ssl::{
     SslContext, SslContextBuilder, SslMethod, SslMode, SslOptions, SslSessionCacheMode, SslVersion,
@@ -48,6 +50,21 @@ fn context() -> Result<SslContextBuilder, TlsError> {
     );
     // Sessions are resumed by tickets alone: the server remembers nothing for a client.
     context.set_session_cache_mode(SslSessionCacheMode::OFF);
+    Ok(context)
+}
+
+/// A program's own settings of a context.
+pub(super) type Configure =
+    Arc<dyn Fn(&mut SslContextBuilder) -> Result<(), ErrorStack> + Send + Sync>;
+
+/// With the program's own settings, which come last.
+fn configured(
+    mut context: SslContextBuilder,
+    configure: Option<&Configure>,
+) -> Result<SslContextBuilder, TlsError> {
+    if let Some(configure) = configure {
+        configure(&mut context).map_err(settings)?;
+    }
     Ok(context)
 }
 

@@ -10,7 +10,7 @@ use ::openssl::x509::X509;
 use super::failure::settings;
 use super::name::HostNames;
 use super::session::OpenSslSession;
-use super::{Credentials, context, judge, root_store};
+use super::{Credentials, configured, context, judge, root_store};
 use crate::tls::error::TlsError;
 use crate::tls::server::{Acceptor, ClientCertificates, ServerTlsOptions};
 use crate::tls::session::Session;
@@ -84,7 +84,7 @@ fn server_context(
         .map_err(settings)?;
     choose_protocol(&mut context, &options.alpn);
     let (roots, mode) = match &options.client_certificates {
-        ClientCertificates::Ignore => return Ok(context),
+        ClientCertificates::Ignore => return configured(context, options.configure.as_ref()),
         ClientCertificates::Optional(roots) => (roots, SslVerifyMode::PEER),
         ClientCertificates::Required(roots) => (
             roots,
@@ -107,7 +107,7 @@ fn server_context(
     context.set_verify_callback(mode, move |accepted, found| {
         judge(accepted, found, verifier.as_ref())
     });
-    Ok(context)
+    configured(context, options.configure.as_ref())
 }
 
 /// Of the client's protocols takes the one that is best here; refuses a client that offers only

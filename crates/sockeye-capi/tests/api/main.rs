@@ -1,0 +1,14 @@
+//! The functions of the API as a program sees them: what they return, what they cause to be told,
+//! in what order.
+
+#![allow(unsafe_code, reason = "calls the functions as C does")]
+
+mod calls;
+mod client;
+mod flow;
+mod http;
+mod lifecycle;
+mod program;
+mod receive;
+mod wire;
+mod write;
