@@ -11,7 +11,7 @@ const POLL: [Reason; 2] = [LWS_CALLBACK_ADD_POLL_FD, LWS_CALLBACK_DEL_POLL_FD];
 #[test]
 fn a_context_begins_with_its_descriptors_and_fills_the_array_in() {
     let program = Program::new();
-    let added = told();
+    let added = told_of(&POLL);
     assert!(
         added
             .iter()
@@ -30,6 +30,7 @@ fn a_context_begins_with_its_descriptors_and_fills_the_array_in() {
         assert_eq!(entry.protocol_index, index as i32);
         assert_eq!(entry.broadcast_socket_user_fd, 0);
     }
+    // SAFETY: the context is a handle.
     let name = unsafe { libwebsocket_canonical_hostname(program.context) };
     assert!(!text(name).is_empty());
 }
@@ -84,7 +85,7 @@ fn a_server_connection_from_accept_to_close() {
     assert!(!users[0].is_null() && users.iter().all(|user| *user == users[0]));
     assert_eq!(users[0].addr() % 16, 0);
     // What is over has no name.
-    assert_eq!(unsafe { libwebsocket_get_socket_fd(wsi) }, -1);
+    assert_eq!(fd_of(wsi), -1);
     assert_eq!(write(wsi, b"x", LWS_WRITE_TEXT), -1);
     close(wsi, 0);
 }
@@ -215,7 +216,7 @@ fn protocols_are_chosen_by_name_or_for_having_none() {
         let _peer = Peer::open(&nameless, offer);
         let chosen = told_of(&[LWS_CALLBACK_ESTABLISHED]).pop().unwrap();
         assert_eq!(chosen.protocol, expected);
-        let protocol = unsafe { libwebsockets_get_protocol(chosen.wsi) };
+        let protocol = protocol_of(chosen.wsi);
         assert_eq!(protocol, nameless.protocol(expected).cast_const());
     }
     let mut stranger = Peer::new(&nameless);

@@ -2,6 +2,10 @@
 //! in what order.
 
 #![allow(unsafe_code, reason = "calls the functions as C does")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "the lint spares test functions, but not what they call"
+)]
 
 mod calls;
 mod client;

@@ -342,6 +342,42 @@ pub(crate) fn write(wsi: Wsi, data: &[u8], how: WriteProtocol) -> c_int {
     result
 }
 
+/// The descriptor of a connection.
+pub(crate) fn fd_of(wsi: Wsi) -> c_int {
+    // SAFETY: a handle, live or not.
+    unsafe { libwebsocket_get_socket_fd(wsi) }
+}
+
+/// The protocol of a connection.
+pub(crate) fn protocol_of(wsi: Wsi) -> *const libwebsocket_protocols {
+    // SAFETY: a handle, live or not.
+    unsafe { libwebsockets_get_protocol(wsi) }
+}
+
+/// Asks for room.
+pub(crate) fn want_room(wsi: Wsi) -> c_int {
+    // SAFETY: a handle, live or not; the context is not looked at.
+    unsafe { libwebsocket_callback_on_writable(ptr::null_mut(), wsi) }
+}
+
+/// Stops receiving, or goes on.
+pub(crate) fn flow(wsi: Wsi, enable: bool) -> c_int {
+    // SAFETY: a handle, live or not.
+    unsafe { libwebsocket_rx_flow_control(wsi, c_int::from(enable)) }
+}
+
+/// Bytes of the frame that are still to come.
+pub(crate) fn remaining(wsi: Wsi) -> usize {
+    // SAFETY: a handle, live or not.
+    unsafe { libwebsockets_remaining_packet_payload(wsi) }
+}
+
+/// Sets a timeout.
+pub(crate) fn set_timeout(wsi: Wsi, reason: PendingTimeout, secs: c_int) {
+    // SAFETY: a handle, live or not.
+    unsafe { libwebsocket_set_timeout(wsi, reason, secs) }
+}
+
 /// Ends a connection.
 pub(crate) fn close(wsi: Wsi, status: CloseStatus) {
     // SAFETY: a handle, live or not; the context is not looked at.
