@@ -13,7 +13,7 @@ use crate::abi::{
     PendingTimeout,
 };
 use crate::context::Context;
-use crate::record::{CONNECTIONS, Record, State};
+use crate::record::{CONNECTIONS, Record, Side, State};
 use crate::watch::Kind;
 
 /// What goes into a Close for a status of the API; `None`: no code.
@@ -35,7 +35,11 @@ impl Context {
         record.state.set(State::Over);
         self.watch.borrow_mut().hide(id.into());
         self.take_back(record);
-        self.with_core(|core| core.hang_up(id, code));
+        self.with_core(|core| match record.side {
+            // A handshake that was not accepted has nothing to say goodbye to.
+            Side::Client if !was_open => core.abort(id),
+            _ => core.hang_up(id, code),
+        });
         self.close(record, was_open);
     }
 

@@ -49,8 +49,8 @@ impl HttpProxy {
     /// It says something else than `host:port` or `http://[user@]host:port[/]`.
     pub(crate) fn from_environment() -> Result<Option<Self>, String> {
         match env::var("http_proxy") {
-            Err(_) => Ok(None),
-            Ok(value) if value.is_empty() => Ok(None),
+            Err(env::VarError::NotPresent) => Ok(None),
+            Err(env::VarError::NotUnicode(_)) => Err("http_proxy is no text".to_owned()),
             Ok(value) => Self::parse(&value).map(Some),
         }
     }
@@ -133,6 +133,9 @@ impl Context {
     fn options(&self, wanted: &Wanted) -> Result<ConnectOptions, String> {
         if ![-1, 13].contains(&wanted.version) {
             return Err(format!("version {} is not spoken", wanted.version));
+        }
+        if !(0..=2).contains(&wanted.tls) {
+            return Err(format!("there is no kind {} of TLS", wanted.tls));
         }
         let host = match wanted.address.parse::<IpAddr>() {
             Ok(IpAddr::V6(address)) => format!("[{address}]"),

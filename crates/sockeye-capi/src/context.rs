@@ -308,7 +308,7 @@ impl Context {
                     self.tell_poll(LWS_CALLBACK_DEL_POLL_FD, record.as_deref(), fd, 0);
                     // One that was never established has nothing more to be told.
                     if let Some(record) = record
-                        && matches!(record.state.get(), State::Opening | State::Answered)
+                        && record.state.get() == State::Opening
                     {
                         self.retire(&record);
                     }

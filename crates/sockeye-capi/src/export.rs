@@ -246,11 +246,9 @@ pub unsafe extern "C" fn libwebsockets_serve_http_file(
     guarded(-1, || {
         // SAFETY: the program's strings.
         let (file, content_type) = unsafe { (path(file), text(content_type)) };
-        let (Some(file), Some(content_type)) = (file, content_type) else {
-            return -1;
-        };
+        let content_type = content_type.map_or(&b""[..], CStr::to_bytes);
         with_connection(wsi, -1, |context, record| {
-            context.serve_file(record, &file, content_type.to_bytes())
+            context.serve_file(record, file.as_deref(), content_type)
         })
     })
 }
@@ -264,6 +262,9 @@ pub unsafe extern "C" fn libwebsockets_broadcast(
     len: usize,
 ) -> c_int {
     guarded(-1, || {
+        if buf.is_null() && len > 0 {
+            return -1;
+        }
         // SAFETY: an entry of the program's array.
         let Some((home, index)) = (unsafe { owner_of(protocol) }) else {
             return -1;

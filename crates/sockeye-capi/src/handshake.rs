@@ -108,7 +108,10 @@ impl Context {
     pub(crate) fn filter_protocol(&self, id: ConnId, request: &Request<'_>) -> Option<Choice> {
         self.tell_news();
         let record = self.record_of(id)?;
-        let (protocol, subprotocol) = self.choose(request)?;
+        let Some((protocol, subprotocol)) = self.choose(request) else {
+            self.drop_connection(&record);
+            return None;
+        };
         record.protocol.set(Some(protocol));
         let mut tokens = Tokens::new(request);
         let user = tokens.array.as_mut_ptr().cast();

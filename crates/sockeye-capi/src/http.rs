@@ -11,7 +11,7 @@ use sockeye::{ConnId, FileBody, Request};
 
 use crate::abi::LWS_CALLBACK_HTTP;
 use crate::context::Context;
-use crate::record::{Record, State};
+use crate::record::Record;
 
 /// What a client gets that asked for a file which is not there.
 const NOT_FOUND: &[u8] =
@@ -39,14 +39,17 @@ impl Context {
             data,
             0,
         );
-        if !record.is_over() {
-            record.state.set(State::Answered);
-            self.with_core(|core| core.finish_raw(id));
-        }
+        // What is queued goes out, behind the program's back.
+        self.drop_connection(&record);
     }
 
     /// Answers with a file, or that there is none. Returns 0 or -1.
-    pub(crate) fn serve_file(&self, record: &Record, path: &Path, content_type: &[u8]) -> c_int {
+    pub(crate) fn serve_file(
+        &self,
+        record: &Record,
+        path: Option<&Path>,
+        content_type: &[u8],
+    ) -> c_int {
         let Some(id) = record.conn.get().filter(|_| record.may_write()) else {
             return -1;
         };
@@ -54,7 +57,7 @@ impl Context {
         if !content_type.iter().all(is_header_value) {
             return -1;
         }
-        let Some(file) = open(path) else {
+        let Some((path, file)) = path.and_then(|path| Some((path, open(path)?))) else {
             self.with_core(|core| core.send_raw(id, NOT_FOUND));
             return -1;
         };

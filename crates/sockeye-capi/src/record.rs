@@ -37,8 +37,6 @@ pub(crate) enum Side {
 pub(crate) enum State {
     /// There is no WebSocket yet.
     Opening,
-    /// It was answered as plain HTTP, and ends behind the answer.
-    Answered,
     /// `ESTABLISHED` or `CLIENT_ESTABLISHED` was told.
     Established,
     /// It is over, as far as the program is concerned.
