@@ -7,6 +7,7 @@ use std::fmt;
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 /// Why a chore failed, in words for a person.
 #[derive(Debug)]
@@ -49,6 +50,25 @@ pub(crate) fn run(command: &mut Command) -> Result<(), Failure> {
             program(command)
         )))
     }
+}
+
+/// Runs `command` beside others: shown with its time when it has ended, and with its output if it failed.
+pub(crate) fn run_beside(command: &mut Command) -> Result<(), Failure> {
+    let start = Instant::now();
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| Failure::new(format!("cannot run {}: {error}", program(command))))?;
+    let line = shown(command);
+    let seconds = start.elapsed().as_secs_f32();
+    // At once: `println!` of a text is not interrupted by another.
+    if output.status.success() {
+        println!("$ {line}  ({seconds:.1} s)");
+        return Ok(());
+    }
+    let said = [&output.stdout[..], &output.stderr].concat();
+    println!("$ {line}\n{}", String::from_utf8_lossy(&said));
+    Err(Failure::new(format!("{line} failed ({})", output.status)))
 }
 
 /// Runs `command` and hands back its standard output; `None` when it cannot be run or fails.
