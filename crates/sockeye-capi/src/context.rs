@@ -439,7 +439,7 @@ struct Turn<'c>(&'c Cell<bool>);
 
 impl<'c> Turn<'c> {
     fn begin(turning: &'c Cell<bool>) -> Option<Self> {
-        (!turning.replace(true)).then_some(Self(turning))
+        (!turning.replace(true)).then(|| Self(turning))
     }
 }
 

@@ -142,7 +142,7 @@ static void one_file_of_two_means_no_tls(void)
 
 static void http_proxy_has_to_be_usable(void)
 {
-	static const char *const bad[] = { "proxy", ":3128", "proxy:", "proxy:0", "proxy:70000", "http://", "http://proxy" };
+	static const char *const bad[] = { "", "proxy", ":3128", "proxy:", "proxy:0", "proxy:70000", "http://", "http://proxy" };
 	static const char *const good[] = { "proxy:3128", "http://proxy:3128", "http://me@proxy:3128/" };
 	struct libwebsocket_context *context;
 	size_t i;
