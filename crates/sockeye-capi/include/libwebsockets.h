@@ -251,7 +251,7 @@ extern int libwebsocket_service(struct libwebsocket_context *context, int timeou
  */
 extern int libwebsocket_service_fd(struct libwebsocket_context *context, struct pollfd *pollfd);
 
-/* The name of this machine; it lives as long as the context. NULL without a context. */
+/* The name of this machine; it lives as long as the context. "" without a context. */
 extern const char *libwebsocket_canonical_hostname(struct libwebsocket_context *context);
 
 /* --------------------------------------------------------------------- data */
@@ -281,8 +281,7 @@ extern int libwebsockets_broadcast(const struct libwebsocket_protocols *protocol
 
 /*
  * LWS_CALLBACK_CLIENT_WRITEABLE as soon as the connection takes data: once, however often it is
- * asked for before, and after CLIENT_ESTABLISHED if it is not yet. Returns 1; 0 if there is no such
- * connection.
+ * asked for before, and after CLIENT_ESTABLISHED if it is not yet. Returns 1, whatever comes of it.
  */
 extern int libwebsocket_callback_on_writable(struct libwebsocket_context *context, struct libwebsocket *wsi);
 

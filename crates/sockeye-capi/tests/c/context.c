@@ -327,7 +327,7 @@ static void nothing_is_ignored(void)
 	libwebsocket_context_destroy(NULL);
 	CHECK_INT(libwebsocket_service_fd(NULL, NULL), 1);
 	CHECK_INT(libwebsockets_fork_service_loop(NULL), -1);
-	CHECK(libwebsocket_canonical_hostname(NULL) == NULL);
+	CHECK_TEXT(libwebsocket_canonical_hostname(NULL), "");
 	libwebsockets_hangup_on_client(NULL, 0);
 	libwebsocket_close_and_free_session(NULL, NULL, LWS_CLOSE_STATUS_NORMAL);
 	CHECK(libwebsocket_client_connect(NULL, "127.0.0.1", 1, 0, "/", "h", NULL, NULL, -1) == NULL);

@@ -73,8 +73,8 @@ static void check_useless(struct libwebsocket *wsi)
 	CHECK(libwebsockets_get_protocol(wsi) == NULL);
 	CHECK_INT(libwebsocket_get_socket_fd(wsi), -1);
 	CHECK_INT(libwebsockets_remaining_packet_payload(wsi), 0);
-	libwebsocket_callback_on_writable(context, wsi);
-	libwebsocket_rx_flow_control(wsi, 0);
+	CHECK_INT(libwebsocket_callback_on_writable(context, wsi), 1);
+	CHECK_INT(libwebsocket_rx_flow_control(wsi, 0), 0);
 	libwebsocket_set_timeout(wsi, PENDING_TIMEOUT_AWAITING_PING, 0);
 	libwebsocket_close_and_free_session(context, wsi, LWS_CLOSE_STATUS_NORMAL);
 	CHECK_INT(count(LWS_CALLBACK_SET_MODE_POLL_FD) + count(LWS_CALLBACK_CLEAR_MODE_POLL_FD), before);
