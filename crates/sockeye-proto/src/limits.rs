@@ -96,6 +96,15 @@ pub struct Limits {
     pub commands_per_turn: usize,
     /// Commands of other threads that may wait. Default 65 536. Beyond: the sender gets an error.
     pub command_queue_len: usize,
+    /// Bytes of a message that another process broadcasts. Default 16 MiB. Beyond: the sender gets
+    /// an error.
+    pub bus_message_len: usize,
+    /// Messages taken from one channel of other processes in one turn, as long as they are not more
+    /// than `read_per_turn` bytes. Default 64. The rest waits for the next turn.
+    pub bus_messages_per_turn: usize,
+    /// Time for which other processes' broadcasts wait because too much waits for peers that read
+    /// slowly. Default 10 s. Beyond: they go on, and such a peer's backlog may overflow.
+    pub bus_patience: Duration,
     /// Time of a client from the first packet to the end of the handshake, all included. Default
     /// 10 s. Beyond: the attempt fails.
     pub connect_timeout: Duration,
@@ -143,6 +152,9 @@ impl Default for Limits {
             accept_pause: Duration::from_millis(100),
             commands_per_turn: 1024,
             command_queue_len: 65_536,
+            bus_message_len: 16 * MIB,
+            bus_messages_per_turn: 64,
+            bus_patience: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(10),
             refusal_body_len: 64 * KIB,
             topics_per_connection: 1024,
@@ -172,6 +184,7 @@ impl Limits {
         zero("tls_handshakes_per_turn", self.tls_handshakes_per_turn == 0)?;
         zero("commands_per_turn", self.commands_per_turn == 0)?;
         zero("command_queue_len", self.command_queue_len == 0)?;
+        zero("bus_messages_per_turn", self.bus_messages_per_turn == 0)?;
         zero("connections", self.connections == Some(0))?;
         zero(
             "connections_per_address",

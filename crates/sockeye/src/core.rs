@@ -66,6 +66,9 @@ pub struct Stats {
     pub dropped: u64,
     /// Connections refused at accept: no descriptor, too many from one address, or by a filter.
     pub refused: u64,
+    /// What came out of a [`bus`](crate::bus) and was no message of a [`Sender`](crate::bus::Sender),
+    /// or longer than the bound.
+    pub bus_rejected: u64,
 }
 
 /// How the loop learns of readiness.

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use sockeye_proto::ws::{Config, Delivery};
 use sockeye_proto::{Limits, Shared};
 
+use crate::bus::Inlets;
 use crate::client::ConnectOptions;
 use crate::clock::Clock;
 use crate::compression::{Compression, Wish};
@@ -63,6 +64,8 @@ pub struct Engine {
     pub(crate) stopping: Option<Stopping>,
     /// TLS handshakes that were driven in this turn.
     pub(crate) handshakes: usize,
+    /// Channels from other processes.
+    pub(crate) inlets: Inlets,
     listen_options: ListenOptions,
 }
 
@@ -255,6 +258,7 @@ impl EngineBuilder {
             commands: Vec::new(),
             stopping: None,
             handshakes: 0,
+            inlets: Inlets::default(),
             listen_options: self.listen_options,
         })
     }
@@ -459,6 +463,7 @@ impl Drop for Engine {
         self.core.inbox.close();
         // An outside registrar may outlive the engine: it must not keep what is closed now.
         self.core.listeners.close_all(self.core.driver.registrar());
+        self.inlets.close_all(self.core.driver.registrar());
         let mut id = self.core.conns.next_after(None);
         while let Some(current) = id {
             self.core.unregister(current);

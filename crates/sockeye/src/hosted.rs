@@ -44,6 +44,7 @@ pub(crate) trait DynProtocol: Any {
     fn pong(&mut self, conn: Conn<'_>, session: SessionIndex, data: Bytes<'_>);
     fn timeout(&mut self, conn: Conn<'_>, session: SessionIndex);
     fn broadcast(&mut self, core: &mut Core, message: &Prepared);
+    fn bus_end(&mut self, core: &mut Core);
     fn close(&mut self, conn: Conn<'_>, session: SessionIndex, info: &CloseInfo);
     fn body_limit(&mut self, request: &Request<'_>) -> u64;
     fn request(&mut self, http: Exchange<'_>, request: &Request<'_>, body: &[u8]);
@@ -201,6 +202,10 @@ impl<P: Protocol> DynProtocol for Hosted<P> {
                     .on_broadcast(&mut conn, &mut seat.session, message);
             }
         }
+    }
+
+    fn bus_end(&mut self, core: &mut Core) {
+        self.protocol.on_bus_end(core);
     }
 
     fn close(&mut self, mut conn: Conn<'_>, session: SessionIndex, info: &CloseInfo) {

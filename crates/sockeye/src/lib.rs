@@ -23,6 +23,7 @@
 //! - [`Engine::listen`], [`ListenerMut`], [`Files`]: what is served where.
 //! - [`Engine::connect`], [`ConnectOptions`]: connections as a client, on the same loop.
 //! - [`Handle`]: reaching the loop from other threads.
+//! - [`bus`]: reaching it from other processes.
 //! - [`poll`], [`EngineBuilder::registrar`], [`Engine::service`]: living in somebody else's loop.
 //! - [`EngineBuilder::deflate`], [`ListenerMut::deflate`], [`ConnectOptions::deflate`]: compression.
 //! - [`Limits`]: every bound on what a peer can make the engine spend, with its default.
@@ -32,6 +33,7 @@
 
 mod accept;
 pub mod blocking;
+pub mod bus;
 mod by_hand;
 mod client;
 mod clock;

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Instant;
@@ -23,8 +24,10 @@ use crate::protocol::{Peer, Protocol, ProtocolKey};
 use crate::route::{Routes, Target};
 use crate::tls::ServerTls;
 
-/// Tokens from here up belong to listeners and the waker; slab indices end below.
+/// Tokens from here up belong to listeners, inlets and the waker; slab indices end below.
 const LISTENER_TOKENS: u64 = 1 << 31;
+/// The tokens of channels from other processes.
+pub(crate) const INLET_TOKENS: Range<u64> = 3 << 30..WAKER.0;
 /// The waker's token.
 pub(crate) const WAKER: Token = Token(u32::MAX as u64);
 
@@ -77,7 +80,7 @@ impl Listeners {
     /// Which listener a token names.
     pub(crate) fn index_of(token: Token) -> Option<usize> {
         let index = token.0.checked_sub(LISTENER_TOKENS)?;
-        (token != WAKER && index < LISTENER_TOKENS).then_some(index as usize)
+        (token.0 < INLET_TOKENS.start).then_some(index as usize)
     }
 
     fn token(index: usize) -> Token {

@@ -131,6 +131,13 @@ pub trait Protocol: 'static {
         conn.send_prepared(message);
     }
 
+    /// Nobody can send into a [`bus`](crate::bus) of this protocol any more: every process that could
+    /// has ended or dropped its sender. A server that serves for one of them ends now, by
+    /// [`Handle::shutdown`](crate::Handle::shutdown). Not called during a shutdown.
+    fn on_bus_end(&mut self, core: &mut Core) {
+        let _ = core;
+    }
+
     /// The connection is over; exactly once for each session that was opened. Nothing can be sent
     /// any more.
     fn on_close(&mut self, conn: &mut Conn<'_>, session: Self::Session, info: &CloseInfo) {

@@ -55,6 +55,7 @@ impl Engine {
             return;
         }
         self.core.stopping = true;
+        self.finish_inlets();
         self.core.listeners.close_all(self.core.driver.registrar());
         self.core.uplinks = None;
         let begun_with = self.core.connection_count();

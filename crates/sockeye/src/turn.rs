@@ -1,11 +1,11 @@
 //! A turn of the engine: its phases, in order.
 //!
 //! ```text
-//! accept and dispatch   what the poller reported
+//! accept and dispatch   what the poller reported, broadcasts of other processes too
 //! timers                whose time has come
 //! inbox                 commands of other threads, bounded
 //! deferred              what callbacks asked for; new work goes to the next turn
-//! flush                 whoever was sent to by others
+//! flush                 whoever was sent to by others; channels go on that waited for that
 //! reap                  free the slots of the dead
 //! ```
 //!
@@ -16,6 +16,7 @@ use std::time::Instant;
 
 use sockeye_proto::Cx;
 
+use crate::bus::Inlets;
 use crate::conn::Conn;
 use crate::core::Deferred;
 use crate::engine::Engine;
@@ -46,6 +47,7 @@ impl Engine {
         self.run_deferred();
         self.step_shutdown();
         self.flush_dirty();
+        self.resume_inlets();
         self.reap();
     }
 
@@ -79,6 +81,7 @@ impl Engine {
                 .as_ref()
                 .and_then(|uplinks| uplinks.next_deadline()),
             core.listeners.next_deadline(),
+            self.inlets.next_deadline(),
             stopping,
         ]
         .into_iter()
@@ -94,6 +97,10 @@ impl Engine {
         }
         if let Some(index) = Listeners::index_of(report.token) {
             self.accept(index);
+            return;
+        }
+        if let Some(index) = Inlets::index_of(report.token) {
+            self.read_inlet(index);
             return;
         }
         let id = ConnId::from(report.token);

@@ -149,6 +149,28 @@ fn chat_has_rooms() {
 }
 
 #[test]
+fn bus_brings_news_from_another_process() {
+    let mut command = command("bus");
+    let mut example = Example::start(command.arg("127.0.0.1:0").stdin(Stdio::piped()));
+    let line = example.line();
+    let (_, url) = line.split_once("listening on ").unwrap();
+    let (mut engine, visitor) = client();
+    let readers = [(); 2].map(|()| Visit::open(&mut engine, visitor, url));
+    let mut stdin = example.stdin();
+    for news in ["one", "two", "drei für alle"] {
+        writeln!(stdin, "{news}").unwrap();
+        for reader in &readers {
+            reader.expect(&mut engine, news);
+        }
+    }
+    drop(stdin);
+    for reader in &readers {
+        assert!(reader.closed(&mut engine).clean, "the server ends in order");
+    }
+    assert!(example.succeeds());
+}
+
+#[test]
 fn client_talks_to_echo() {
     let (_echo, address) = Example::serve("echo");
     let url = format!("ws://{address}/echo");

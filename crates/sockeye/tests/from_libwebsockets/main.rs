@@ -5,6 +5,9 @@
 mod client;
 mod document;
 mod filter;
+#[path = "../fork/mod.rs"]
+#[allow(dead_code, reason = "other tests need more of it")]
+mod fork;
 mod message;
 mod service;
 #[path = "../visitor/mod.rs"]

@@ -1,20 +1,20 @@
 //! Making, serving and ending an engine.
 
 use std::cell::RefCell;
-use std::io;
+use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::rc::Rc;
-use std::sync::mpsc;
-use std::thread;
 use std::time::{Duration, Instant};
 
+use sockeye::bus;
 use sockeye::net::Bind;
 use sockeye::poll::{Interest, Poller, Portable, Registrar, Token};
 use sockeye::{
-    Accepted, CloseCode, Conn, ConnectOptions, Engine, Exchange, Handle, Limits, Peer, PollerKind,
-    Protocol, Reject, Request, Response, Text, on_message,
+    Accepted, CloseCode, Conn, ConnectOptions, Core, Engine, Exchange, Handle, Limits, Peer,
+    PollerKind, Protocol, Reject, Request, Response, Text, on_message,
 };
 
+use crate::fork::{Child, alone};
 use crate::get;
 use crate::visitor::{Visit, Visitor, until};
 
@@ -185,27 +185,54 @@ fn service_and_poll_fd() {
     );
 }
 
+/// Ends its engine when there is nobody left to serve for.
+struct Service(Handle);
+
+impl Protocol for Service {
+    type Session = ();
+
+    fn accept(&mut self, _: &Request<'_>, _: &Peer) -> Result<Accepted<()>, Reject> {
+        Ok(Accepted::new(()))
+    }
+
+    fn on_bus_end(&mut self, _: &mut Core) {
+        self.0.shutdown(Duration::from_secs(30)).unwrap();
+    }
+}
+
 #[test]
 fn fork_service_loop() {
-    let (sender, receiver) = mpsc::channel::<(Handle, String)>();
-    let server = thread::spawn(move || {
-        let mut engine = Engine::new().unwrap();
-        let echo = engine.host(on_message(|conn, message| {
-            conn.send(message);
-        }));
-        let listener = engine.listen("127.0.0.1:0").unwrap().route("/", echo);
-        let url = format!("ws://{}/", listener.local_addr());
-        sender.send((engine.handle(), url)).unwrap();
-        engine.run().unwrap()
-    });
-    let (handle, url) = receiver.recv().unwrap();
+    alone("from_libwebsockets::service::fork_service_loop", || {
+        let (mut reader, mut writer) = io::pipe().unwrap();
+        let ends = bus::channel(&Limits::default()).unwrap();
+        let (server, (sender, receiver)) = Child::start_with(ends, |(sender, receiver)| {
+            drop(sender);
+            let mut engine = Engine::new().unwrap();
+            let service = Service(engine.handle());
+            let service = engine.host(service);
+            engine.attach(service, receiver).unwrap();
+            let listener = engine.listen("127.0.0.1:0").unwrap().route("/", service);
+            write!(writer, "ws://{}/", listener.local_addr()).unwrap();
+            drop(writer);
+            engine.run().unwrap();
+        });
+        drop(receiver);
+        let mut url = String::new();
+        reader.read_to_string(&mut url).unwrap();
 
-    let mut engine = Engine::new().unwrap();
-    let visitor = engine.host(Visitor);
-    let visit = Visit::open(&mut engine, visitor, &url);
-    engine.core().send(visit.id, "hello");
-    visit.expect(&mut engine, "hello");
-    handle.shutdown(Duration::from_secs(30)).unwrap();
-    assert!(visit.closed(&mut engine).clean);
-    assert_eq!(server.join().unwrap().closed, 1);
+        let mut engine = Engine::new().unwrap();
+        let visitor = engine.host(Visitor);
+        let visits = [(); 2].map(|()| Visit::open(&mut engine, visitor, &url));
+        for news in ["one", "two"] {
+            sender.send(news).unwrap();
+            for visit in &visits {
+                visit.expect(&mut engine, news);
+            }
+        }
+        drop(sender);
+        for visit in &visits {
+            assert!(visit.closed(&mut engine).clean);
+        }
+        server.succeeds();
+    });
 }
