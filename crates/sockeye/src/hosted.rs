@@ -44,6 +44,8 @@ pub(crate) trait DynProtocol: Any {
     fn pong(&mut self, conn: Conn<'_>, session: SessionIndex, data: Bytes<'_>);
     fn timeout(&mut self, conn: Conn<'_>, session: SessionIndex);
     fn broadcast(&mut self, core: &mut Core, message: &Prepared);
+    /// Something came from another process.
+    fn bus_message(&mut self, core: &mut Core, message: &Prepared);
     fn bus_end(&mut self, core: &mut Core);
     fn close(&mut self, conn: Conn<'_>, session: SessionIndex, info: &CloseInfo);
     fn body_limit(&mut self, request: &Request<'_>) -> u64;
@@ -201,6 +203,12 @@ impl<P: Protocol> DynProtocol for Hosted<P> {
                 self.protocol
                     .on_broadcast(&mut conn, &mut seat.session, message);
             }
+        }
+    }
+
+    fn bus_message(&mut self, core: &mut Core, message: &Prepared) {
+        if self.protocol.on_bus_message(core, message) {
+            self.broadcast(core, message);
         }
     }
 

@@ -131,6 +131,14 @@ pub trait Protocol: 'static {
         conn.send_prepared(message);
     }
 
+    /// A message came out of a [`bus`](crate::bus). Says whether every open connection is to be told
+    /// by [`on_broadcast`](Self::on_broadcast), which is the default. A protocol that knows better
+    /// who is meant says no, and publishes to a topic for instance.
+    fn on_bus_message(&mut self, core: &mut Core, message: &Prepared) -> bool {
+        let _ = (core, message);
+        true
+    }
+
     /// Nobody can send into a [`bus`](crate::bus) of this protocol any more: every process that could
     /// has ended or dropped its sender. A server that serves for one of them ends now, by
     /// [`Handle::shutdown`](crate::Handle::shutdown). Not called during a shutdown.

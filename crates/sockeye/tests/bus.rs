@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use sockeye::bus::{self, Receiver, SendError, Sender};
 use sockeye::{
-    Accepted, CloseInfo, Conn, Core, Engine, Handle, Limits, Overflow, Peer as Who, Protocol,
-    Reject, Request,
+    Accepted, CloseInfo, Conn, Core, Engine, Handle, Limits, Overflow, Peer as Who, Prepared,
+    Protocol, Reject, Request, Text,
 };
 
 use self::fork::{Child, alone};
@@ -363,6 +363,62 @@ fn a_shutdown_hands_out_what_was_sent() {
             server.stop();
         }
     });
+}
+
+/// Publishes to those who subscribed to what the message begins with.
+struct Rooms;
+
+impl Protocol for Rooms {
+    type Session = ();
+
+    fn accept(&mut self, _: &Request<'_>, _: &Who) -> Result<Accepted<()>, Reject> {
+        Ok(Accepted::new(()))
+    }
+
+    fn on_text(&mut self, conn: &mut Conn<'_>, (): &mut (), topic: Text<'_>) {
+        conn.subscribe(&topic);
+        conn.send("welcome");
+    }
+
+    fn on_bus_message(&mut self, core: &mut Core, message: &Prepared) -> bool {
+        let text = String::from_utf8_lossy(message.data());
+        match text.split_once(':') {
+            Some((topic, _)) => {
+                core.publish(topic, message);
+                false
+            }
+            None => true,
+        }
+    }
+}
+
+#[test]
+fn a_protocol_may_choose_who_is_told() {
+    let (sender, receiver) = bus::channel(&Limits::default()).unwrap();
+    let server = Server::start(Driver::Epoll, Limits::default(), move |engine| {
+        let rooms = engine.host(Rooms);
+        engine.attach(rooms, receiver).unwrap();
+        let listener = engine.listen("127.0.0.1:0").unwrap().route("/", rooms);
+        listener.local_addr().tcp().unwrap()
+    });
+    let [mut kitchen, mut cellar] = ["kitchen", "cellar"].map(|topic| {
+        let mut peer = Peer::open(server.addr, "/");
+        peer.send(1, topic.as_bytes());
+        assert_eq!(peer.receive_text(), "welcome");
+        peer
+    });
+    for message in ["cellar:one", "kitchen:two", "three"] {
+        sender.send(message).unwrap();
+    }
+    for (peer, topic, own) in [
+        (&mut kitchen, "kitchen:", "two"),
+        (&mut cellar, "cellar:", "one"),
+    ] {
+        assert_eq!(peer.receive_text(), format!("{topic}{own}"));
+        assert_eq!(peer.receive_text(), "three");
+    }
+    drop((kitchen, cellar));
+    server.stop();
 }
 
 #[test]

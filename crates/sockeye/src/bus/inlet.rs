@@ -203,7 +203,7 @@ impl Engine {
             Received::Message(message) => {
                 let message = Prepared::new(message);
                 if let Some(hosted) = self.protocols.get_mut(usize::from(inlet.protocol)) {
-                    hosted.broadcast(&mut self.core, &message);
+                    hosted.bus_message(&mut self.core, &message);
                 }
                 Some(message.data().len())
             }

@@ -3,7 +3,8 @@
 //! A [`channel`] is made before the program forks. Whoever has the [`Sender`] afterwards, in any
 //! process, can send; one process gives the [`Receiver`] to its engine
 //! ([`Engine::attach`](crate::Engine::attach)), which hands each message to a protocol as a
-//! broadcast: [`on_broadcast`](crate::Protocol::on_broadcast) for every open connection of it.
+//! broadcast: [`on_broadcast`](crate::Protocol::on_broadcast) for every open connection of it, unless
+//! the protocol chooses otherwise ([`on_bus_message`](crate::Protocol::on_bus_message)).
 //!
 //! ```no_run
 //! use sockeye::{Engine, Limits, bus, on_message};
