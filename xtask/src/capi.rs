@@ -27,7 +27,7 @@ const SANITIZERS: &str =
 
 /// The programs of `crates/sockeye-capi/tests/c`; `tls` gets the certificates as its argument.
 const PROBES: [&str; 4] = ["layout", "layout-cxx", "signatures", "signatures-cxx"];
-const TESTS: [&str; 13] = [
+const TESTS: [&str; 14] = [
     "context",
     "accept",
     "receive",
@@ -40,6 +40,7 @@ const TESTS: [&str; 13] = [
     "versions",
     "broadcast",
     "external",
+    "fork",
     "tls",
 ];
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 
 use sockeye::{
     Accepted, Bytes, Chunk, CloseInfo, Conn, ConnectError, Core, Delivery, Exchange, Peer,
-    Protocol, Reject, Request, Response,
+    Prepared, Protocol, Reject, Request, Response,
 };
 
 use crate::context::{Entered, Home};
@@ -79,6 +79,19 @@ impl Protocol for Bridge {
     fn on_pong(&mut self, conn: &mut Conn<'_>, record: &mut Arc<Record>, data: Bytes<'_>) {
         let record = &Arc::clone(record);
         self.with_home(|context| context.lend(conn.core(), || context.ponged(record, &data)));
+    }
+
+    fn on_bus_message(&mut self, core: &mut Core, message: &Prepared) -> bool {
+        self.with_home(|context| {
+            context.lend(core, || {
+                context.broadcast_of_another_process(message.data())
+            });
+        });
+        false
+    }
+
+    fn on_bus_end(&mut self, _: &mut Core) {
+        self.with_home(|context| context.is_deserted.set(true));
     }
 
     fn on_close(&mut self, conn: &mut Conn<'_>, record: Arc<Record>, _: &CloseInfo) {

@@ -21,7 +21,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use parking_lot::{ReentrantMutex, ReentrantMutexGuard};
+use parking_lot::{Mutex, ReentrantMutex, ReentrantMutexGuard};
+use sockeye::bus::Sender;
 use sockeye::poll::Token;
 use sockeye::{ConnId, Core, Engine, ProtocolKey};
 
@@ -43,8 +44,13 @@ pub(crate) static CONTEXTS: Registry<Home> = Registry::new(Family::Context);
 /// A context and its lock.
 #[derive(Debug)]
 pub(crate) struct Home {
-    /// The process that serves it.
+    /// The process that serves it; 0: another one.
     process: AtomicU32,
+    /// The way to the process that serves, for all others. Not below the context's lock, which
+    /// another thread may have had when this process was forked off.
+    sender: Mutex<Option<Arc<Sender>>>,
+    /// The address of the program's array, and how many protocols are in it.
+    array: (usize, usize),
     context: ReentrantMutex<Context>,
 }
 
@@ -59,9 +65,12 @@ pub(crate) type Entered<'h> = ReentrantMutexGuard<'h, Context>;
 
 impl Home {
     pub(crate) fn new(make: impl FnOnce() -> Context) -> Self {
+        let context = make();
         Self {
             process: AtomicU32::new(std::process::id()),
-            context: ReentrantMutex::new(make()),
+            sender: Mutex::new(None),
+            array: (context.array.addr(), context.protocols.len()),
+            context: ReentrantMutex::new(context),
         }
     }
 
@@ -78,6 +87,29 @@ impl Home {
     /// Makes this process the one that serves it.
     pub(crate) fn adopt(&self) {
         self.process.store(std::process::id(), Ordering::Relaxed);
+    }
+
+    /// Leaves the service to another process.
+    pub(crate) fn leave(&self) {
+        self.process.store(0, Ordering::Relaxed);
+    }
+
+    /// The way to the process that serves.
+    pub(crate) fn sender(&self) -> Option<Arc<Sender>> {
+        self.sender.lock().clone()
+    }
+
+    pub(crate) fn set_sender(&self, sender: Option<Sender>) {
+        *self.sender.lock() = sender.map(Arc::new);
+    }
+
+    /// Where a protocol is in the program's array: for calls that name a protocol and nothing else.
+    pub(crate) fn position_of(&self, protocol: *const libwebsocket_protocols) -> Option<usize> {
+        let (start, count) = self.array;
+        let size = size_of::<libwebsocket_protocols>();
+        let offset = protocol.addr().checked_sub(start)?;
+        let index = offset / size;
+        (offset % size == 0 && index < count).then_some(index)
     }
 }
 
@@ -121,6 +153,8 @@ pub(crate) struct Context {
     pub(crate) is_external: Cell<bool>,
     /// When the hidden set will be readable at the latest.
     pub(crate) timer: Cell<Option<Instant>>,
+    /// Nobody can broadcast any more from another process.
+    pub(crate) is_deserted: Cell<bool>,
     /// Nothing begins any more.
     pub(crate) is_over: Cell<bool>,
     /// The program is told nothing any more.
@@ -156,6 +190,7 @@ impl Context {
             scratch: RefCell::default(),
             is_external: Cell::new(true),
             timer: Cell::new(None),
+            is_deserted: Cell::new(false),
             is_over: Cell::new(false),
             is_mute: Cell::new(false),
         }

@@ -4,9 +4,11 @@
 
 use std::ffi::{CStr, CString};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
+use sockeye::bus;
 use sockeye::net::{Bind, canonical_hostname};
 use sockeye::poll::Token;
 use sockeye::{CloseCode, Engine, Limits, OriginPolicy};
@@ -16,6 +18,7 @@ use crate::abi::{
     libwebsocket_protocols,
 };
 use crate::bridge::Bridge;
+use crate::broadcast;
 use crate::connect::HttpProxy;
 use crate::context::{CONTEXTS, Context, Home, ProgramProtocol, Settings};
 use crate::log;
@@ -123,6 +126,12 @@ fn complete(context: &Context, home: &Weak<Home>, wanted: &Wanted) -> Result<(),
         .build()
         .map_err(told)?;
     let key = engine.host(Bridge::new(Weak::clone(home)));
+    let (sender, receiver) =
+        bus::channel(engine.core().limits()).map_err(|error| error.to_string())?;
+    engine.attach(key, receiver).map_err(told)?;
+    if let Some(home) = home.upgrade() {
+        home.set_sender(Some(sender));
+    }
     engine
         .core()
         .set_zero_masks(asks(LWS_SERVER_OPTION_DEFEAT_CLIENT_MASK));
@@ -177,6 +186,7 @@ fn limits() -> Limits {
         ping_interval: None,
         // A piece of a message is 4096 bytes; what is read beyond must be kept if it is not wanted.
         read_per_turn: 64 * 1024,
+        bus_message_len: broadcast::MESSAGE_LEN,
         ..Limits::default()
     }
 }
@@ -198,13 +208,17 @@ impl Context {
         }
     }
 
-    /// Where a protocol is in the program's array, and whose it is: for calls that name a protocol
-    /// and nothing else.
-    pub(crate) fn position_of(&self, protocol: *const libwebsocket_protocols) -> Option<usize> {
-        let size = size_of::<libwebsocket_protocols>();
-        let offset = protocol.addr().checked_sub(self.array.addr())?;
-        let index = offset / size;
-        (offset % size == 0 && index < self.protocols.len()).then_some(index)
+    /// Tells the program by which descriptor its broadcasts go to the process that serves.
+    pub(crate) fn name_sender(&self) {
+        let home = self.home.borrow().upgrade();
+        let Some(sender) = home.and_then(|home| home.sender()) else {
+            return;
+        };
+        let fd = sender.as_fd().as_raw_fd();
+        for index in 0..self.protocols.len() {
+            // SAFETY: as in `name_protocols`.
+            unsafe { (*self.array.add(index)).broadcast_socket_user_fd = fd };
+        }
     }
 
     /// The program's entry of a protocol.

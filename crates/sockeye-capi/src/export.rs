@@ -83,7 +83,7 @@ unsafe fn owner_of(protocol: *const libwebsocket_protocols) -> Option<(Arc<Home>
     // looked at as a number.
     let owner = unsafe { (*protocol).owning_server };
     let home = home_of(owner)?;
-    let index = home.enter().position_of(protocol)?;
+    let index = home.position_of(protocol)?;
     Some((home, index))
 }
 
@@ -165,7 +165,10 @@ pub unsafe extern "C" fn libwebsocket_create_context(
 pub unsafe extern "C" fn libwebsocket_context_destroy(context: *mut libwebsocket_context) {
     guarded((), || {
         if let Some(home) = home_of(context) {
-            create::destroy(&home.enter());
+            match home.is_ours() {
+                true => create::destroy(&home.enter()),
+                false => fork::forget(&home),
+            }
         }
     });
 }

@@ -110,6 +110,11 @@ impl<T> Registry<T> {
         slot.value.clone().filter(|_| handle == expected)
     }
 
+    /// Keeps all other threads out for a moment, such as that of a fork.
+    pub(crate) fn hold(&self) -> impl Drop {
+        self.slots.lock()
+    }
+
     /// Makes a handle name nothing, for good. Whoever has the value at hand keeps it.
     pub(crate) fn remove(&self, handle: Handle) {
         let value = {

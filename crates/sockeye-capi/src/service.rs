@@ -15,7 +15,7 @@ use crate::record::Record;
 use crate::watch;
 
 /// What became of a call.
-const SERVED: i32 = 0;
+pub(crate) const SERVED: i32 = 0;
 /// There was nothing to serve, or it is over now; as 2011 programs know it.
 const NOT_SERVED: i32 = 1;
 
