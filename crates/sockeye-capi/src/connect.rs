@@ -8,6 +8,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use sockeye::proto::Version;
 use sockeye::{ConnectOptions, Delivery, Proxy, ProxyChoice};
 
 use crate::context::Context;
@@ -131,9 +132,7 @@ impl Context {
 
     /// What to say to the server.
     fn options(&self, wanted: &Wanted) -> Result<ConnectOptions, String> {
-        if ![-1, 13].contains(&wanted.version) {
-            return Err(format!("version {} is not spoken", wanted.version));
-        }
+        let version = version(wanted.version)?;
         if !(0..=2).contains(&wanted.tls) {
             return Err(format!("there is no kind {} of TLS", wanted.tls));
         }
@@ -179,6 +178,7 @@ impl Context {
         };
         options = options
             .proxy(proxy)
+            .version(version)
             .timeout(timeout)
             .delivery(Delivery::Streaming);
         self.tls.borrow().secure(options, wanted.tls)
@@ -190,6 +190,19 @@ impl Context {
             self.with_engine(|engine| engine.advance(Instant::now()));
         }
     }
+}
+
+/// The version of a number, which is -1 for the newest, or for what the environment says instead.
+fn version(number: i32) -> Result<Version, String> {
+    let number = match (number, env::var("SOCKEYE_IETF_VERSION")) {
+        (-1, Ok(text)) => text
+            .parse()
+            .map_err(|_| format!("SOCKEYE_IETF_VERSION is {text:?}, and should be a number"))?,
+        (-1, Err(_)) => i32::from(Version::default().number()),
+        _ => number,
+    };
+    let known = u8::try_from(number).ok().and_then(Version::from_number);
+    known.ok_or_else(|| format!("version {number} is not spoken"))
 }
 
 /// Path and query as they can stand in a request line.

@@ -149,6 +149,8 @@ pub(crate) struct Context {
     pub(crate) resumed: RefCell<Vec<Arc<Record>>>,
     /// Buffers for messages, not in use.
     scratch: RefCell<Vec<Padded>>,
+    /// Clients mask with zeros.
+    pub(crate) unmasked: Cell<bool>,
     /// The program waits by itself.
     pub(crate) is_external: Cell<bool>,
     /// When the hidden set will be readable at the latest.
@@ -188,6 +190,7 @@ impl Context {
             timeouts: RefCell::default(),
             resumed: RefCell::default(),
             scratch: RefCell::default(),
+            unmasked: Cell::new(false),
             is_external: Cell::new(true),
             timer: Cell::new(None),
             is_deserted: Cell::new(false),

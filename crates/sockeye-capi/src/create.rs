@@ -132,9 +132,9 @@ fn complete(context: &Context, home: &Weak<Home>, wanted: &Wanted) -> Result<(),
     if let Some(home) = home.upgrade() {
         home.set_sender(Some(sender));
     }
-    engine
-        .core()
-        .set_zero_masks(asks(LWS_SERVER_OPTION_DEFEAT_CLIENT_MASK));
+    context
+        .unmasked
+        .set(asks(LWS_SERVER_OPTION_DEFEAT_CLIENT_MASK));
     if let Some(port) = wanted.port {
         let bind = match &wanted.interface {
             Some(name) => Bind::Interface {
@@ -150,6 +150,7 @@ fn complete(context: &Context, home: &Weak<Home>, wanted: &Wanted) -> Result<(),
             .map_err(told)?
             .route("*", key)
             .origin(OriginPolicy::Any)
+            .drafts(true)
             .gate(move |core, arrival| {
                 let Some(home) = gate.upgrade() else {
                     return false;

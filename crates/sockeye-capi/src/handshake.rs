@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 use std::sync::Arc;
 
+use sockeye::proto::Version;
 use sockeye::{ConnId, Request};
 
 use crate::abi::{
@@ -75,6 +76,9 @@ impl Tokens {
             if !sent.is_empty() {
                 put(place, &sent.join(&b", "[..]));
             }
+        }
+        if let Some(challenge) = request.challenge() {
+            put(token::CHALLENGE, challenge);
         }
         Self {
             _values: values,
@@ -176,10 +180,23 @@ impl Context {
                 if protocol.is_none() || !self.begin_session(record) {
                     return self.drop_connection(record);
                 }
+                if self.unmasked.get()
+                    && let Some(id) = record.conn.get()
+                {
+                    self.with_core(|core| core.dangerously_unmask(id, true));
+                }
                 LWS_CALLBACK_CLIENT_ESTABLISHED
             }
             _ => LWS_CALLBACK_ESTABLISHED,
         };
+        let version = record
+            .conn
+            .get()
+            .map(|id| self.with_core(|core| core.version(id)));
+        let version = version.flatten().flatten();
+        record
+            .is_hixie
+            .set(version.is_some_and(Version::is_text_only));
         record.state.set(State::Established);
         self.tell(record, reason, ptr::null_mut(), 0);
         if record.wants_room.get() && record.is_established() {

@@ -18,14 +18,18 @@ impl Context {
     /// A piece of a message arrived, cut as the network cut it.
     pub(crate) fn received(&self, record: &Arc<Record>, chunk: &Chunk<'_>) {
         if chunk.data.is_empty() {
+            let rest = std::mem::take(&mut record.inbox.borrow_mut().partial);
             // The end of a message that was handed over already, unless there is nothing else of it.
-            if chunk.first && chunk.last {
-                self.hand_over(record, &[], 0);
+            if !rest.is_empty() || chunk.first && chunk.last {
+                self.hand_over(record, &rest, 0);
             }
             return;
         }
         let mut data: &[u8] = &chunk.data;
-        let ends = chunk.frame_remaining == 0;
+        let ends = match record.is_hixie.get() {
+            true => chunk.last,
+            false => chunk.frame_remaining == 0,
+        };
         loop {
             let partial = record.inbox.borrow().partial.len();
             let room = PIECE_LEN - partial.min(PIECE_LEN);
@@ -86,6 +90,10 @@ impl Context {
     }
 
     fn give(&self, record: &Arc<Record>, piece: &[u8], remaining: u64) {
+        let remaining = match record.is_hixie.get() {
+            true => 0,
+            false => remaining,
+        };
         record.remaining.set(remaining);
         let reason = match record.side {
             Side::Client => LWS_CALLBACK_CLIENT_RECEIVE,

@@ -74,6 +74,8 @@ pub(crate) struct Record {
     pub(crate) wants_room: Cell<bool>,
     /// When the program wants it ended.
     pub(crate) deadline: Cell<Option<Instant>>,
+    /// It speaks hixie-76, whose messages do not say how long they are.
+    pub(crate) is_hixie: Cell<bool>,
     /// The client asked for a subprotocol.
     pub(crate) asked: Cell<bool>,
 }
@@ -101,6 +103,7 @@ impl Record {
             paused: Cell::new(false),
             wants_room: Cell::new(false),
             deadline: Cell::new(None),
+            is_hixie: Cell::new(false),
             asked: Cell::new(false),
         })
     }

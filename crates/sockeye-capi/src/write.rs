@@ -1,5 +1,6 @@
 //! Sending: what programs write, in the kinds that the API has.
 
+use sockeye::proto::Version;
 use sockeye::{CloseCode, ConnId, Core, Kind, Sent};
 
 use crate::abi::{
@@ -7,7 +8,7 @@ use crate::abi::{
     LWS_WRITE_NO_FIN, LWS_WRITE_PING, LWS_WRITE_PONG, LWS_WRITE_TEXT, WriteProtocol,
 };
 use crate::context::Context;
-use crate::record::Record;
+use crate::record::{Record, Side};
 
 /// The bits that say what is written.
 const KIND: WriteProtocol = 0xf;
@@ -29,13 +30,16 @@ impl Context {
         if data.is_empty() && kind != LWS_WRITE_CLOSE {
             return (LWS_WRITE_TEXT..=LWS_WRITE_PONG).contains(&kind);
         }
+        let as_it_is = how & LWS_WRITE_CLIENT_IGNORE_XOR_MASK != 0;
+        let toggles = as_it_is && record.side == Side::Client && !self.unmasked.get();
         let written = self.with_core(|core| {
-            if how & LWS_WRITE_CLIENT_IGNORE_XOR_MASK == 0 {
-                return write_frame(core, id, data, how);
+            if toggles {
+                core.dangerously_unmask(id, true);
             }
-            let before = core.set_zero_masks(true);
             let written = write_frame(core, id, data, how);
-            core.set_zero_masks(before);
+            if toggles {
+                core.dangerously_unmask(id, false);
+            }
             written
         });
         written == Some(true)
@@ -43,7 +47,9 @@ impl Context {
 }
 
 fn write_frame(core: &mut Core, id: ConnId, data: &[u8], how: WriteProtocol) -> bool {
-    let last = how & LWS_WRITE_NO_FIN == 0;
+    // hixie-76 has no parts: each write is a whole.
+    let is_whole = core.version(id).is_some_and(Version::is_text_only);
+    let last = is_whole || how & LWS_WRITE_NO_FIN == 0;
     sent(match how & KIND {
         LWS_WRITE_TEXT => core.send_data(id, Kind::Text, data, last),
         LWS_WRITE_BINARY => core.send_data(id, Kind::Binary, data, last),

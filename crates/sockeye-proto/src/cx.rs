@@ -41,7 +41,6 @@ impl fmt::Debug for Cx<'_> {
 /// system. A fixed seed is for tests, which it makes repeatable.
 pub struct Shared {
     random: ChaCha12Rng,
-    zero_masks: bool,
     #[cfg(feature = "deflate")]
     pub(crate) pool: crate::deflate::Pool,
     #[cfg(feature = "deflate")]
@@ -53,7 +52,6 @@ impl Shared {
     pub fn from_seed(seed: [u8; 32]) -> Self {
         Self {
             random: ChaCha12Rng::from_seed(seed),
-            zero_masks: false,
             #[cfg(feature = "deflate")]
             pool: Default::default(),
             #[cfg(feature = "deflate")]
@@ -61,24 +59,8 @@ impl Shared {
         }
     }
 
-    /// Whether [`mask`](Self::mask) gives the key of four zeros, which changes nothing, until told
-    /// otherwise. For debugging, and between peers that trust what is between them: RFC 6455 §5.3
-    /// wants keys that cannot be predicted, so that no page can make a client write what a proxy
-    /// takes for HTTP.
-    pub fn set_zero_masks(&mut self, zero_masks: bool) {
-        self.zero_masks = zero_masks;
-    }
-
-    /// Whether masks are zero at the moment.
-    pub fn has_zero_masks(&self) -> bool {
-        self.zero_masks
-    }
-
-    /// A fresh masking key, unless [all are zero](Self::set_zero_masks).
+    /// A fresh masking key.
     pub fn mask(&mut self) -> Mask {
-        if self.zero_masks {
-            return Mask::default();
-        }
         // The generator computes four blocks at a time: this is a load, once in 64 calls a refill.
         Mask::new(self.random.next_u32().to_ne_bytes())
     }
@@ -120,10 +102,5 @@ mod tests {
         assert!(masks.iter().all(|key| *key == same.mask().key()));
         assert_ne!(Shared::from_seed([8; 32]).mask().key(), masks[0]);
         assert_ne!(shared.nonce(), shared.nonce());
-        shared.set_zero_masks(true);
-        assert_eq!(shared.mask(), Mask::new([0; 4]));
-        assert_ne!(shared.nonce(), shared.nonce());
-        shared.set_zero_masks(false);
-        assert_ne!(shared.mask(), Mask::new([0; 4]));
     }
 }

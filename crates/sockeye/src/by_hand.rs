@@ -103,15 +103,6 @@ impl Core {
         self.mark_dirty(id);
     }
 
-    /// Whether what this engine's clients send from now on is masked with zeros, which changes
-    /// nothing: see [`Shared::set_zero_masks`](sockeye_proto::Shared::set_zero_masks) for what
-    /// that is worth. Returns whether it was before.
-    pub fn set_zero_masks(&mut self, zero_masks: bool) -> bool {
-        let before = self.shared.has_zero_masks();
-        self.shared.set_zero_masks(zero_masks);
-        before
-    }
-
     /// Takes the connection of a request that is still without an answer away from the engine: the
     /// program writes the answer itself, head and all, by [`send_raw`](Self::send_raw) and
     /// [`send_raw_file`](Self::send_raw_file), and ends it by [`finish_raw`](Self::finish_raw), now

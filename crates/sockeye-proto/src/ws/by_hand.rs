@@ -30,6 +30,14 @@ impl WebSocket {
             Some(begun) if begun == kind && !self.packing => Opcode::Continuation,
             Some(_) => return Err(Misuse::MixedKinds),
         };
+        #[cfg(feature = "drafts")]
+        {
+            self.must_have(opcode, last)?;
+            // hixie-76 takes this byte for the end of a text, and there is none in UTF-8.
+            if self.version().is_text_only() && data.contains(&0xff) {
+                return Err(Misuse::NotInVersion);
+            }
+        }
         self.packing = false;
         self.sending = if last { None } else { Some(kind) };
         self.active = cx.now;

@@ -21,6 +21,7 @@
 //! | Finished | `Misuse` | ignored | ignored | → Gone | → Gone |
 //! | Gone | `Misuse` | ignored | ignored | – | – |
 //!
+//! The answer to a Close repeats its code and reason.
 //! Draining delivers the messages that still arrive, Discarding drops them; both answer pings, as
 //! RFC 6455 §5.5.2 wants it until the peer's Close has come. A violation met there puts out no
 //! second Close. [`Fate`] is `Keep` in Open, Draining and Discarding, `HalfClose` in Failed, `Close`

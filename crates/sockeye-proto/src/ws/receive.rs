@@ -443,7 +443,7 @@ impl WebSocket {
                     Bytes::Borrowed(payload) => self.decode_close(payload)?,
                     Bytes::Owned(payload) => self.decode_close(&payload)?.into_owned(),
                 };
-                self.finish(close.code, cx);
+                self.finish(&close, cx);
                 Ok(Some(Event::Close(close)))
             }
             Opcode::Ping => {
@@ -492,9 +492,9 @@ impl WebSocket {
     }
 
     /// The peer's Close has come: answers it, if it was the first.
-    fn finish(&mut self, code: crate::CloseCode, cx: &mut Cx<'_>) {
+    fn finish(&mut self, close: &CloseFrame<'_>, cx: &mut Cx<'_>) {
         if self.phase == Phase::Open {
-            self.put_close(code, "", Phase::Finished, cx);
+            self.put_close(close.code, &close.reason, Phase::Finished, cx);
         }
         self.phase = Phase::Finished;
         self.parts = None;

@@ -176,8 +176,7 @@ fn closes(number: Number) -> [Seen; 2] {
     match number {
         0 | 4 | 5 => [close(1005, ""), close(1005, "")],
         // What came is what goes back.
-        6 => [close(1001, "bye"), close(1001, "bye")],
-        _ => [close(1001, "bye"), close(1001, "")],
+        _ => [close(1001, "bye"), close(1001, "bye")],
     }
 }
 

@@ -202,7 +202,10 @@ fn an_engine_asks() {
         engine.turn(Some(LONG)).unwrap();
         heard.extend(receiver.try_iter());
     }
-    assert_eq!(heard, ["hello yourself", "closed with 1000"]);
+    assert_eq!(
+        heard,
+        ["hello yourself", "closed with 1000 \"that is all\""]
+    );
     match server.join().unwrap() {
         Error::Closed(info) => assert_eq!(info.reason, "that is all"),
         other => panic!("{other}"),
