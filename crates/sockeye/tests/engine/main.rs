@@ -6,6 +6,7 @@
 )]
 
 mod accepting;
+mod by_hand;
 mod callbacks;
 mod ending;
 mod outgoing;

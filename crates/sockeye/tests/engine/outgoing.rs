@@ -31,7 +31,7 @@ fn errors(bench: &mut Bench) -> Vec<String> {
 }
 
 /// The answer of a server that agrees.
-fn answer_to(request: &str) -> String {
+pub(crate) fn answer_to(request: &str) -> String {
     let limits = Limits::default();
     let (request, _) = Request::parse(request.as_bytes(), &limits)
         .unwrap()

@@ -39,6 +39,7 @@ impl Drop for Session {
 }
 
 type Hook = Box<dyn FnMut(&mut Conn<'_>, &Happening)>;
+type UpgradeHook = Box<dyn FnMut(&mut Exchange<'_>, &Request<'_>)>;
 type RequestHook = Box<dyn FnMut(&mut Exchange<'_>, &Request<'_>, &[u8])>;
 
 /// A protocol that notes everything and then does what its script says.
@@ -46,6 +47,7 @@ pub(crate) struct Script {
     pub(crate) log: Rc<RefCell<Vec<(ConnId, Happening)>>>,
     pub(crate) alive: Rc<Cell<i32>>,
     pub(crate) hook: Hook,
+    pub(crate) upgrade: UpgradeHook,
     pub(crate) request: RequestHook,
     pub(crate) body_limit: u64,
     pub(crate) delivery: Delivery,
@@ -60,6 +62,7 @@ impl Script {
             log: Rc::default(),
             alive: Rc::default(),
             hook: Box::new(hook),
+            upgrade: Box::new(|_, _| ()),
             request: Box::new(|http, _, _| {
                 http.respond(Response::upgrade_required());
             }),
@@ -102,6 +105,10 @@ impl Script {
 
 impl Protocol for Script {
     type Session = Session;
+
+    fn on_upgrade(&mut self, http: &mut Exchange<'_>, request: &Request<'_>) {
+        (self.upgrade)(http, request);
+    }
 
     fn accept(&mut self, _: &Request<'_>, _: &Peer) -> Result<Accepted<Session>, Reject> {
         Ok(Accepted::new(self.session())

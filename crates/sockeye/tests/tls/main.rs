@@ -13,6 +13,8 @@ mod crowd;
 mod foreign;
 mod hardship;
 mod idle;
+#[cfg(feature = "openssl")]
+mod own_context;
 mod reload;
 mod rig;
 mod simulated;
