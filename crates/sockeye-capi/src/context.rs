@@ -477,6 +477,7 @@ struct Turn<'c>(&'c Cell<bool>);
 
 impl<'c> Turn<'c> {
     fn begin(turning: &'c Cell<bool>) -> Option<Self> {
+        // Made only if it was not at work: one that is dropped says that it is at work no more.
         (!turning.replace(true)).then(|| Self(turning))
     }
 }

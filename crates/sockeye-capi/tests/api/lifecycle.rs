@@ -261,7 +261,7 @@ fn every_descriptor_is_taken_back_once() {
 
 #[test]
 fn a_context_that_cannot_be_made_is_null() {
-    let refused = |plan: Plan| Program::try_with(&plan).is_none();
+    let refused = |plan: Plan| Program::try_with(&plan, 1).is_none();
     assert!(refused(Plan {
         names: Vec::new(),
         ..Plan::default()

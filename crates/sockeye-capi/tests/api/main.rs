@@ -7,12 +7,9 @@
     reason = "the lint spares test functions, but not what they call"
 )]
 
-mod calls;
-mod client;
+mod external;
 mod flow;
-mod http;
 mod lifecycle;
+mod nested;
 mod program;
-mod receive;
 mod wire;
-mod write;

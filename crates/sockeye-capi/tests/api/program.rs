@@ -165,11 +165,11 @@ impl Program {
     }
 
     pub(crate) fn with(plan: Plan) -> Self {
-        Self::try_with(&plan).expect("a context")
+        Self::try_with(&plan, 10).expect("a context")
     }
 
-    /// `None` if the library refuses.
-    pub(crate) fn try_with(plan: &Plan) -> Option<Self> {
+    /// `None` if the library refuses, so many times: a port may be taken meanwhile.
+    pub(crate) fn try_with(plan: &Plan, attempts: usize) -> Option<Self> {
         WORLD.with_borrow_mut(|world| world.told.clear());
         let callbacks: [Callback; 4] = [callback::<0>, callback::<1>, callback::<2>, callback::<3>];
         let mut protocols: Vec<_> = plan
@@ -198,7 +198,7 @@ impl Program {
         let count = protocols.len();
         let protocols = Box::into_raw(protocols.into_boxed_slice()).cast();
         let file = |file: Option<&CString>| file.map_or(ptr::null(), |file| file.as_ptr());
-        for _ in 0..10 {
+        for _ in 0..attempts {
             let port = if plan.listens { free_port() } else { 0 };
             // SAFETY: strings and array live long enough.
             let context = unsafe {
