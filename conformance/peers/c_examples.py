@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from websockets.sync.client import ClientConnection, connect as connect_plainly
 
 from harness import SOON, Process, eventually
+from tls import certificate
 
 INCREMENT = 'dumb-increment-protocol'
 MIRROR = 'lws-mirror-protocol'
@@ -56,7 +57,9 @@ class Example(Process):
 
     def __init__(self, name: str, *arguments: str, build: str = 'c'):
         command = [str(folder(build) / name), *arguments]
-        super().__init__(VALGRIND + command if build == 'valgrind' else command, cwd=folder(build))
+        # Not the certificates of the machine, which take long to read under valgrind.
+        environment = {**os.environ, 'SSL_CERT_FILE': certificate('clients.pem'), 'SSL_CERT_DIR': str(folder(build))}
+        super().__init__(VALGRIND + command if build == 'valgrind' else command, cwd=folder(build), env=environment)
 
     def ends(self, status: int = 0) -> str:
         """Its error output, once it has ended with this status, and all processes that it started too."""
