@@ -78,7 +78,7 @@ static void closed_comes_once_whoever_begins(void)
 	start();
 	peer = upgrade(context, port, "one");
 	say_frame(&peer, 0x88, "\x03\xe8" "bye", 5);
-	hear_frame(&peer, 0x88, "\x03\xe8", 2);
+	hear_frame(&peer, 0x88, "\x03\xe8" "bye", 5);
 	CHECK_INT(hear_end(&peer, NULL, 0), 0);
 	await(context, LWS_CALLBACK_CLOSED, 1);
 	hang_up(&peer);
