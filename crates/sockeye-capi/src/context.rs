@@ -34,6 +34,7 @@ use crate::bridge::Bridge;
 use crate::connect::HttpProxy;
 use crate::handle::{Family, Handle, Registry};
 use crate::memory::Padded;
+use crate::process;
 use crate::record::{CONNECTIONS, Record, Side, State};
 use crate::tls::Tls;
 use crate::watch::{Kind, News, WatchList};
@@ -67,7 +68,7 @@ impl Home {
     pub(crate) fn new(make: impl FnOnce() -> Context) -> Self {
         let context = make();
         Self {
-            process: AtomicU32::new(std::process::id()),
+            process: AtomicU32::new(process::id()),
             sender: Mutex::new(None),
             array: (context.array.addr(), context.protocols.len()),
             context: ReentrantMutex::new(context),
@@ -81,12 +82,12 @@ impl Home {
 
     /// Whether this is the process that serves the context.
     pub(crate) fn is_ours(&self) -> bool {
-        self.process.load(Ordering::Relaxed) == std::process::id()
+        self.process.load(Ordering::Relaxed) == process::id()
     }
 
     /// Makes this process the one that serves it.
     pub(crate) fn adopt(&self) {
-        self.process.store(std::process::id(), Ordering::Relaxed);
+        self.process.store(process::id(), Ordering::Relaxed);
     }
 
     /// Leaves the service to another process.

@@ -19,6 +19,7 @@ mod http;
 mod log;
 mod memory;
 mod peer;
+mod process;
 mod receive;
 mod record;
 mod service;
