@@ -8,6 +8,8 @@
 mod accepting;
 mod by_hand;
 mod callbacks;
+#[cfg(feature = "drafts")]
+mod draft;
 mod ending;
 mod outgoing;
 mod pressure;
