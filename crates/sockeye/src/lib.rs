@@ -26,6 +26,8 @@
 //! - [`bus`]: reaching it from other processes.
 //! - [`poll`], [`EngineBuilder::registrar`], [`Engine::service`]: living in somebody else's loop.
 //! - [`EngineBuilder::deflate`], [`ListenerMut::deflate`], [`ConnectOptions::deflate`]: compression.
+//! - `ListenerMut::drafts`, `ConnectOptions::version`, with the feature `drafts`: what was spoken
+//!   before RFC 6455.
 //! - [`Limits`]: every bound on what a peer can make the engine spend, with its default.
 //! - [`blocking`]: calls that wait, without an engine, for programs with a thread to spare.
 //! - [`sim`]: tests of a program's own protocols, over a simulated network, in virtual time.

@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-const PAGES: [&str; 8] = [
+const PAGES: [&str; 9] = [
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "README.md",
     "SECURITY.md",
     "docs/deflate.md",
+    "docs/drafts.md",
     "docs/from-libwebsockets.md",
     "docs/limits.md",
 ];

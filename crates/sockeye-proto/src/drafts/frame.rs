@@ -2,7 +2,7 @@
 //! a fourth reserved bit where that has MASK.
 //!
 //! Keeps no state and knows no masking: bytes come in clear. As for
-//! [`FrameHeader`](crate::FrameHeader), a longer input never changes a verdict.
+//! [`FrameHeader`], a longer input never changes a verdict.
 
 use crate::frame::{FrameHeader, Opcode};
 use crate::violation::Violation;

@@ -42,6 +42,45 @@ fn an_engine_answers_over_tcp() {
 }
 
 #[test]
+#[cfg(feature = "drafts")]
+fn a_client_speaks_old_versions() {
+    use sockeye::{Handle, Version, on_message};
+
+    let (tell, told) = mpsc::channel::<(Handle, u16)>();
+    let server = thread::spawn(move || {
+        let mut engine = Engine::new().unwrap();
+        let echo = engine.host(on_message(|conn, message| {
+            conn.send(message);
+        }));
+        let listener = engine.listen("127.0.0.1:0").unwrap();
+        let listener = listener.drafts(true).route("*", echo);
+        let port = match listener.local_addr() {
+            sockeye::net::LocalAddr::Tcp(address) => address.port(),
+            other => panic!("{other:?}"),
+        };
+        tell.send((engine.handle(), port)).unwrap();
+        engine.run().unwrap();
+    });
+    let (handle, port) = told.recv().unwrap();
+    for version in Version::ALL {
+        let options = ConnectOptions::new(&format!("ws://127.0.0.1:{port}/"))
+            .unwrap()
+            .proxy(ProxyChoice::Direct)
+            .version(version);
+        let mut websocket = blocking::connect(options).unwrap();
+        for text in ["hello", "", &"x".repeat(100_000)] {
+            websocket.send(text).unwrap();
+            let received = websocket.recv().unwrap();
+            assert!(received == Received::Text(text.to_owned()), "{version}");
+        }
+        let info = websocket.close(CloseCode::NORMAL, "").unwrap();
+        assert!(info.clean, "{version}: {info}");
+    }
+    handle.shutdown(std::time::Duration::ZERO).unwrap();
+    server.join().unwrap();
+}
+
+#[test]
 fn an_engine_answers_over_a_unix_socket() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("echo.sock");

@@ -125,6 +125,44 @@ fn echoed(received: &[u8]) -> Vec<Vec<u8>> {
 }
 
 #[test]
+#[cfg(feature = "drafts")]
+fn an_old_client_is_told_that_it_came_by_tls() {
+    const HIXIE: &[u8] = b"GET /demo HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n\
+        Sec-WebSocket-Key2: 12998 5 Y3 1  .P00\r\nUpgrade: WebSocket\r\n\
+        Sec-WebSocket-Key1: 4 @1  46546xW%0l 1 5\r\nOrigin: https://localhost\r\n\r\n^n:ds[4U";
+
+    let ca = Ca::new("root");
+    let pair = ca.server(&["localhost"]);
+    for backend in backends() {
+        let tls = ServerTls::new(server_options(backend, &pair)).unwrap();
+        let network = Network::new(1);
+        let mut engine = network.engine().build().unwrap();
+        let echo = engine.host(on_message(|conn, message| {
+            conn.send(message);
+        }));
+        let listener = network.listener();
+        engine
+            .listen_on(listener.acceptor())
+            .unwrap()
+            .drafts(true)
+            .route("*", echo)
+            .tls(tls);
+        let mut peer = Peer::new(network.connect(&listener), &ca);
+        peer.settle(&network, &mut engine);
+        peer.tls.writer().write_all(HIXIE).unwrap();
+        peer.tls.writer().write_all(b"\x00hello\xff").unwrap();
+        peer.settle(&network, &mut engine);
+        let answer = peer.received.escape_ascii().to_string();
+        let location = "\\r\\nSec-WebSocket-Location: wss://localhost/demo\\r\\n";
+        assert!(answer.contains(location), "{answer}");
+        assert!(
+            answer.ends_with("8jKS\\'y:G*Co,Wxa-\\x00hello\\xff"),
+            "{answer}"
+        );
+    }
+}
+
+#[test]
 fn short_reads_and_writes_change_nothing() {
     let ca = Ca::new("root");
     let pair = ca.server(&["localhost"]);
