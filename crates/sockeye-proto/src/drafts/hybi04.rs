@@ -144,6 +144,21 @@ mod tests {
     }
 
     #[test]
+    fn a_frame_of_an_old_client() {
+        let key = [
+            0x96, 0x8c, 0x68, 0xfb, 0x7a, 0xee, 0x38, 0x63, 0xf0, 0x3c, 0x0a, 0xe4, 0xd5, 0xe5,
+            0x0f, 0x44, 0x59, 0x09, 0xe1, 0x81,
+        ];
+        let mut frame = [0x12, 0x89, 0x20, 0x9e, 0x16, 0x82, 0x57];
+        let begin = [frame[0], frame[1]];
+        let mut state = Hybi04::new(key);
+        state
+            .incoming([0x10, 0x11, 0x12, 0x13], begin)
+            .apply(&mut frame);
+        assert_eq!(frame, HELLO);
+    }
+
+    #[test]
     fn the_stream_goes_on_however_it_is_cut() {
         let whole = Stream { key: KEY, at: 0 };
         for cut in 0..50 {
