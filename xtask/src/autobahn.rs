@@ -251,3 +251,28 @@ impl<'a> Run<'a> {
         (report, suite)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `cargo xtask test` runs, for each role and poller.
+    #[test]
+    fn the_sample_of_compression_runs_alone_and_interleaved() {
+        let args = AutobahnArgs::default();
+        assert!(args.role.is_none() && args.poller.is_none());
+        let parts = args.parts();
+        let parts: Vec<_> = parts
+            .iter()
+            .map(|part| (part.name, part.cases, part.exclude, part.jobs))
+            .collect();
+        assert_eq!(
+            parts,
+            [
+                ("", "*", COMPRESSION, 1),
+                ("deflate", SAMPLE, "", 1),
+                ("interleaved", SAMPLE, "", 2),
+            ]
+        );
+    }
+}

@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::fs;
 
 use crate::command::{self, Failure};
+use crate::compile;
 use crate::setup;
 use crate::workspace::Workspace;
 
@@ -17,13 +18,9 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<(), F
     command::run(build.args(["--release", "--package", "sockeye-bench"]))?;
     let folder = workspace.target("bench");
     fs::create_dir_all(&folder).map_err(|error| Failure::file(&folder, &error))?;
-    let mut compile = workspace.command("cc");
-    compile
-        .args(["-O2", "-Wall", "-Wextra", "-Werror", "-o"])
-        .arg(folder.join("peer-libwebsockets"))
-        .arg(workspace.bench("peers/libwebsockets.c"))
-        .args(["-lwebsockets", "-lcrypto"]);
-    command::run(&mut compile)?;
+    let source = workspace.bench("peers/libwebsockets.c");
+    let libraries = ["-lwebsockets", "-lcrypto"];
+    compile::program(workspace, &source, "bench/peer-libwebsockets", &libraries)?;
     let mut measure = workspace.command(workspace.target("release/bench-run"));
     measure
         .arg("--programs")

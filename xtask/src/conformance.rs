@@ -8,6 +8,7 @@ use std::process::Command;
 use crate::capi::Installed;
 use crate::certificate;
 use crate::command::{self, Failure};
+use crate::compile;
 use crate::tool;
 use crate::workspace::Workspace;
 
@@ -40,8 +41,13 @@ pub(crate) fn peers(workspace: &Workspace) -> Result<(), Failure> {
 
 /// The pytest suite but the part about the C library, with arguments for pytest.
 pub(crate) fn pytest(workspace: &Workspace, arguments: &[OsString]) -> Result<(), Failure> {
+    let source = workspace.conformance("peers/libwebsockets/peer.c");
+    let libraries = ["-lwebsockets"];
+    let peer = compile::program(workspace, &source, "peers/libwebsockets", &libraries)?;
     let mut pytest = python_tests(workspace, &build(workspace)?.sockeye)?;
-    pytest.arg(format!("--ignore-glob={OF_C}"));
+    pytest
+        .arg(format!("--ignore-glob={OF_C}"))
+        .env("LIBWEBSOCKETS_PEER", peer);
     command::run(pytest.args(arguments))
 }
 

@@ -12,6 +12,7 @@ mod bench;
 mod capi;
 mod certificate;
 mod command;
+mod compile;
 mod conformance;
 mod header;
 mod msrv;

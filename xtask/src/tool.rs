@@ -95,6 +95,18 @@ pub(crate) const TOOLS: &[Tool] = &[
         look: || program("libwebsockets-test-server"),
     },
     Tool {
+        name: "cc",
+        stages: &[Stage::Peers],
+        packages: &["gcc", "libc6-dev"],
+        look: || found(&["cc", "--version"]),
+    },
+    Tool {
+        name: "libwebsockets-dev",
+        stages: &[Stage::Peers],
+        packages: &["libwebsockets-dev"],
+        look: || header(&["libwebsockets.h"]),
+    },
+    Tool {
         name: "tinyproxy",
         stages: &[Stage::Peers],
         packages: &["tinyproxy-bin"],

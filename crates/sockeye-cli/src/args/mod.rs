@@ -76,7 +76,7 @@ Examples:
 /// Serve files and WebSocket endpoints
 ///
 /// Built-in endpoints, by path or by subprotocol on any path:
-///   /echo       echo                     every message back
+///   /echo       echo                     every message back; /echo?frame=1000 in such frames
 ///   /broadcast  broadcast                every message to everybody, sender included
 ///   /mirror     lws-mirror-protocol      the same, with flow control
 ///   /increment  dumb-increment-protocol  a counter, 20 times a second; `reset` sets it to 0

@@ -1,6 +1,6 @@
 //! The built-in endpoints of `serve`, by path and by subprotocol.
 
-use crate::peer::{BINARY, CLOSE, TEXT, ask, close, field, open};
+use crate::peer::{BINARY, CLOSE, CONTINUATION, Frame, TEXT, ask, close, field, open};
 use crate::process::Server;
 
 #[test]
@@ -20,6 +20,31 @@ fn echo_sends_every_message_back_as_it_came() {
         peer.send(CLOSE, close(1000, "bye"));
         assert_eq!(peer.receive_close(), 1000);
         assert_eq!(peer.receive(), None);
+    }
+}
+
+#[test]
+fn echo_sends_messages_in_frames_if_asked_to() {
+    let server = Server::start(&[]);
+    let mut peer = open(server.connect(), "/echo?frame=3");
+    for (opcode, message, frames) in [
+        (TEXT, "aüö", &["aü", "ö"][..]),
+        (BINARY, "123", &["123"]),
+        (BINARY, "1234", &["123", "4"]),
+        (TEXT, "", &[""]),
+    ] {
+        peer.send(opcode, message);
+        for (index, data) in frames.iter().enumerate() {
+            let opcode = if index == 0 { opcode } else { CONTINUATION };
+            let mut frame = Frame::new(opcode, data);
+            frame.last = index + 1 == frames.len();
+            assert_eq!(peer.receive(), Some(frame), "{message}");
+        }
+    }
+    for wrong in ["0", "", "x", "-1"] {
+        let path = format!("/echo?frame={wrong}");
+        let (_, head) = ask(server.connect(), &path, "");
+        assert!(head.starts_with("HTTP/1.1 400 "), "{wrong}: {head}");
     }
 }
 

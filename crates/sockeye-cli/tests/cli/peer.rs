@@ -9,6 +9,7 @@ use sha1::{Digest, Sha1};
 
 use crate::process::PATIENCE;
 
+pub(crate) const CONTINUATION: u8 = 0;
 pub(crate) const TEXT: u8 = 1;
 pub(crate) const BINARY: u8 = 2;
 pub(crate) const CLOSE: u8 = 8;
