@@ -50,6 +50,11 @@ MESSAGES: list[str | bytes] = [
     random.Random(1).randbytes(3000), 'grüße ' * 500, records(1 << 20, 2), records(1 << 20, 2).encode()]
 
 
+def fragments(message: str | bytes) -> list[str] | list[bytes]:
+    third = len(message) // 3
+    return [message[:third], message[:0], message[third:]]  # type: ignore[return-value]
+
+
 def connect(url: str, **options: object) -> ClientConnection:
     return connect_plainly(url, max_size=None, open_timeout=SOON, close_timeout=SOON, **options)  # type: ignore[arg-type]
 
@@ -82,9 +87,14 @@ def test_a_client_with_any_parameters(compressing: tuple[str, Server], options: 
             peer.send(message)
             assert peer.recv(SOON) == message
         # In fragments, of which some are empty.
-        for message in (m for m in MESSAGES if m):
-            third = len(message) // 3
-            peer.send([message[:third], message[:0], message[third:]])
+        for message in MESSAGES:
+            peer.send(fragments(message))
+            assert peer.recv(SOON) == message
+    # And back in fragments.
+    with connect(server.ws('/echo?frame=5000'), extensions=[factory]) as peer:
+        agreed(peer)
+        for message in MESSAGES:
+            peer.send(message)
             assert peer.recv(SOON) == message
 
 
@@ -135,15 +145,23 @@ def test_a_broadcast_reaches_all_kinds(compressing: tuple[str, Server]) -> None:
                 assert peer.recv(SOON) == message
 
 
+SPOKEN = [message for message in MESSAGES if isinstance(message, bytes)]
+
+
 @contextlib.contextmanager
 def echoing(seen: list[ServerConnection], heard: list[str | bytes], **options: object) -> Iterator[str]:
     def echo(peer: ServerConnection) -> None:
         seen.append(peer)
+        if peer.request and peer.request.path == '/speak':
+            for message in SPOKEN:
+                peer.send(message)
+                peer.send(fragments(message))
+            return
         for message in peer:
             heard.append(message)
             # It answers nothing any more once it has been sent a Close.
             with contextlib.suppress(ConnectionClosedOK):
-                peer.send(message)
+                peer.send(fragments(message) if len(heard) % 2 else message)
 
     with serve_plainly(echo, '127.0.0.1', 0, max_size=None, **options) as server:  # type: ignore[arg-type]
         thread = threading.Thread(target=server.serve_forever)
@@ -168,16 +186,27 @@ def test_our_client_and_a_server_with_any_parameters(options: dict[str, object])
     factory = ServerPerMessageDeflateFactory(**options)  # type: ignore[arg-type]
     seen: list[ServerConnection] = []
     heard: list[str | bytes] = []
-    texts = [message for message in MESSAGES if isinstance(message, str) and message]
+    # The last one is long enough to go out in fragments.
+    texts = [*(message for message in MESSAGES if isinstance(message, str)), records(5 << 19, 3)]
     stdin = ''.join(text + '\n' for text in texts).encode()
     with echoing(seen, heard, extensions=[factory], compression=None) as url:
         process = lines(url, '--count', str(len(texts)), stdin=stdin)
         assert process.stdout() == stdin
+        assert heard == texts
         agreed(seen[0])
         heard.clear()
-        data = random.Random(2).randbytes(50_000) + bytes(200_000)
+        data = random.Random(2).randbytes(50_000) + bytes(1 << 20)
         lines(url, '--binary', stdin=data)
-        assert b''.join(heard) == data
+        # It answers a Close before it has looked at all that came before.
+        eventually(lambda: sum(map(len, heard)) >= len(data), 'it has heard everything')
+        assert b''.join(heard) == data  # type: ignore[arg-type]
+        process = Process([binary(), 'connect', '--binary', url + 'speak'], stdin=None)
+        try:
+            assert process.wait(30) == 0, process.stderr()
+            assert process.stdout() == b''.join(message * 2 for message in SPOKEN)
+        finally:
+            process.kill()
+        assert all(agreed(peer) for peer in seen) and len(seen) == 3
 
 
 def test_our_client_offers_it_unless_told_not_to() -> None:

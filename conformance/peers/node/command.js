@@ -63,14 +63,14 @@ async function serve(...args) {
   };
 }
 
-/** Runs `sockeye connect` to its end. */
+/** Runs `sockeye connect` to its end; without an input (null) it is for the server to end it. */
 async function connect(args, input = '') {
   const child = spawn(binary(), ['connect', ...args], { stdio: ['pipe', 'pipe', 'pipe'] });
   const out = [], err = [];
   child.stdout.on('data', (data) => out.push(data));
   child.stderr.on('data', (data) => err.push(data));
   child.stdin.on('error', () => {}); // it may end before it has read everything
-  child.stdin.end(input);
+  if (input !== null) child.stdin.end(input);
   try {
     const [status] = await within(once(child, 'close'), 'the client ends', 3 * SOON);
     return { status, out: Buffer.concat(out), err: Buffer.concat(err).toString() };

@@ -17,7 +17,9 @@ impl Protocol for Echo {
     fn accept(&mut self, request: &Request<'_>, _: &Peer) -> Result<Accepted<Frame>, Reject> {
         let wish = request.query().and_then(|query| {
             let fields = query.split('&');
-            fields.filter_map(|field| field.strip_prefix("frame=")).next()
+            fields
+                .filter_map(|field| field.strip_prefix("frame="))
+                .next()
         });
         match wish.map(str::parse).transpose() {
             Ok(frame) => Ok(Accepted::new(frame)),
