@@ -65,6 +65,9 @@ pub mod drafts;
 #[cfg(feature = "deflate")]
 mod extension;
 pub mod frame;
+#[cfg(feature = "fuzz")]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod handshake;
 pub mod http;
 pub mod limits;

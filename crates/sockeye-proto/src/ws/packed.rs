@@ -265,37 +265,38 @@ impl WebSocket {
         let mut rest = &*payload;
         loop {
             let filled = inflater.fill(rest, step, &mut packed.incoming, *takeover || !last);
-            let mut made = filled.made;
             rest = &rest[filled.used..];
             packed.packed_len += filled.used as u64;
-            let mut broken = filled.broken;
-            let drained = rest.is_empty() && made < STEP_LEN;
-            let ends = !broken && drained && last && STEP_LEN - made >= Inflater::FINISH_LEN;
-            if ends {
-                match inflater.finish(&mut step[made..]) {
-                    Ok(end) => {
-                        if *takeover {
-                            packed.incoming.push(&step[made..made + end]);
-                        }
-                        made += end;
-                    }
-                    Err(_) => broken = true,
-                }
-            }
-            // What stands before the break is judged first, as it is if it came alone.
-            self.count(packed, made)?;
-            self.append(*kind, &step[..made])?;
-            if broken {
+            self.keep(packed, *kind, &step[..filled.made])?;
+            if filled.broken {
                 return Err(Violation::BrokenDeflate);
             }
-            if ends {
-                self.receiving = None;
-                return self.assembled(*kind).map(Some);
+            if !rest.is_empty() || filled.made == STEP_LEN {
+                continue;
             }
-            if drained && !last {
+            if !last {
                 return Ok(None);
             }
+            let end = inflater
+                .finish(step)
+                .map_err(|_| Violation::BrokenDeflate)?;
+            if *takeover {
+                packed.incoming.push(&step[..end]);
+            }
+            self.keep(packed, *kind, &step[..end])?;
+            self.receiving = None;
+            return self.assembled(*kind).map(Some);
         }
+    }
+
+    /// Takes in what a step inflated. Of what is too much, as much as a message may have is judged
+    /// all the same: what is wrong first decides, however the input was cut.
+    fn keep(&mut self, packed: &mut Packed, kind: Kind, data: &[u8]) -> Result<(), Violation> {
+        let room = (self.config.limits.message_len as u64).saturating_sub(packed.unpacked_len);
+        let fits = usize::try_from(room).map_or(data.len(), |room| room.min(data.len()));
+        let verdict = self.count(packed, data.len());
+        self.append(kind, &data[..fits])?;
+        verdict
     }
 
     /// Inflates a piece of the frame, to be handed out.

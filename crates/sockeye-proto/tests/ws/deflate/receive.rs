@@ -315,6 +315,43 @@ fn text_is_judged_behind_the_inflating() {
     }
 }
 
+/// Of several things that are wrong the first one decides, also if all lie in one read.
+#[test]
+fn what_is_wrong_first_decides() {
+    let mut zlib = Deflater::new(6, bits(15), false);
+    let invalid = zlib.message(b"abc\xffdef and so on");
+    let mut broken = invalid.clone();
+    broken.extend(b"\x06");
+    let cut_off = &invalid[..invalid.len() - 3];
+    for payload in [&broken[..], cut_off] {
+        let bytes = packed(Role::Server, Opcode::Text, &[payload]);
+        assert_eq!(
+            one(Role::Server, &bytes),
+            [Seen::violation(Violation::InvalidText)]
+        );
+        let bytes = packed(Role::Server, Opcode::Binary, &[payload]);
+        assert_eq!(
+            one(Role::Server, &bytes),
+            [Seen::violation(Violation::BrokenDeflate)]
+        );
+    }
+    let limits = Limits {
+        message_len: 20,
+        frame_len: 2000,
+        ..Limits::default()
+    };
+    for (at, violation) in [
+        (19, Violation::InvalidText),
+        (20, Violation::MessageTooBig),
+    ] {
+        let mut data = vec![b'x'; 1000];
+        data[at] = 0xff;
+        let bytes = packed(Role::Server, Opcode::Text, &[&zlib.message(&data)]);
+        let seen = seen(Role::Server, Settings::default(), &limits, &bytes);
+        assert_eq!(seen, [Seen::violation(violation)]);
+    }
+}
+
 #[test]
 fn what_stands_before_an_error_is_streamed() {
     let mut zlib = Deflater::new(6, bits(15), false);
