@@ -10,6 +10,9 @@ use crate::command::{self, Failure};
 use crate::workspace::Workspace;
 use crate::{capi, conformance, msrv, setup};
 
+/// Not among the members of the workspace: it needs libFuzzer.
+const FUZZ: &str = "fuzz/Cargo.toml";
+
 /// One stage, in the order in which they run: what fails fastest comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum Stage {
@@ -21,6 +24,8 @@ pub(crate) enum Stage {
     Clippy,
     /// Unit and integration tests, examples, documentation tests
     Unit,
+    /// The fuzz targets, which are a workspace of their own, compile
+    Fuzz,
     /// Documentation, without a warning
     Doc,
     /// The stated minimum Rust version against dependencies, the standard library, a compiler
@@ -56,9 +61,10 @@ impl Stage {
     fn run(self, workspace: &Workspace, install: bool) -> Result<(), Failure> {
         match self {
             Self::Setup => setup::ensure(workspace, Self::value_variants(), install),
-            Self::Fmt => command::run(workspace.cargo(&["fmt"]).args(["--all", "--check"])),
+            Self::Fmt => fmt(workspace),
             Self::Clippy => clippy(workspace),
             Self::Unit => unit(workspace),
+            Self::Fuzz => fuzz(workspace),
             Self::Doc => doc(workspace),
             Self::Msrv => msrv::check(workspace),
             Self::Build => build(workspace),
@@ -141,6 +147,22 @@ pub(crate) fn run_all(
     } else {
         Ok(())
     }
+}
+
+fn fmt(workspace: &Workspace) -> Result<(), Failure> {
+    command::run(workspace.cargo(&["fmt"]).args(["--all", "--check"]))?;
+    command::run(
+        workspace
+            .cargo(&["fmt"])
+            .args(["--manifest-path", FUZZ, "--check"]),
+    )
+}
+
+/// What the targets run, tests run as well; here it is only seen to that a fuzzer could.
+fn fuzz(workspace: &Workspace) -> Result<(), Failure> {
+    let mut check = workspace.cargo(&["check"]);
+    check.args(["--manifest-path", FUZZ, "--bins", "--examples"]);
+    command::run(check.arg("--target-dir").arg(workspace.target("fuzz")))
 }
 
 fn clippy(workspace: &Workspace) -> Result<(), Failure> {

@@ -101,6 +101,12 @@ pub(crate) const TOOLS: &[Tool] = &[
         look: || found(&["cc", "--version"]),
     },
     Tool {
+        name: "c++",
+        stages: &[Stage::Fuzz],
+        packages: &["g++"],
+        look: || found(&["c++", "--version"]),
+    },
+    Tool {
         name: "libwebsockets-dev",
         stages: &[Stage::Peers],
         packages: &["libwebsockets-dev"],

@@ -340,10 +340,7 @@ fn what_is_wrong_first_decides() {
         frame_len: 2000,
         ..Limits::default()
     };
-    for (at, violation) in [
-        (19, Violation::InvalidText),
-        (20, Violation::MessageTooBig),
-    ] {
+    for (at, violation) in [(19, Violation::InvalidText), (20, Violation::MessageTooBig)] {
         let mut data = vec![b'x'; 1000];
         data[at] = 0xff;
         let bytes = packed(Role::Server, Opcode::Text, &[&zlib.message(&data)]);
