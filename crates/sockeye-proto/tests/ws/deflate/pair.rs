@@ -191,3 +191,70 @@ proptest! {
         assert_eq!(as_whole(receiver.take().0), expected);
     }
 }
+
+fn all_parameters() -> impl Iterator<Item = Settings> {
+    (8..=15).flat_map(|window| {
+        [true, false].map(|no_takeover| Settings {
+            server_no_context_takeover: no_takeover,
+            client_no_context_takeover: no_takeover,
+            server_max_window_bits: bits(window),
+            client_max_window_bits: bits(window),
+            min_len: 0,
+            ..Settings::default()
+        })
+    })
+}
+
+#[test]
+fn zlib_reads_what_a_machine_sent_at_every_split() {
+    let text = json(300, 1);
+    for settings in all_parameters() {
+        let mut sender = rig_with(Role::Server, settings, Limits::default(), Delivery::Whole);
+        let takeover = !settings.server_no_context_takeover;
+        let mut zlib = Inflater::new(settings.server_max_window_bits, takeover);
+        for split in 0..=text.len() {
+            let (head, tail) = text.as_bytes().split_at(split);
+            for (part, last) in [(head, false), (tail, true)] {
+                sender.call(|socket, cx| socket.send_fragment(Message::Binary(part), last, cx));
+            }
+            let (_, frames) = sender.take();
+            assert!(frames[0].rsv1 && frames.len() == 2);
+            assert_eq!(
+                zlib.message(&frames),
+                text.as_bytes(),
+                "{settings} at {split}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_machine_reads_what_zlib_sent_at_every_split() {
+    let texts = [json(200, 1), json(150, 2)];
+    for settings in all_parameters().filter(|it| it.client_max_window_bits > bits(8)) {
+        let takeover = !settings.client_no_context_takeover;
+        let mut zlib = Deflater::new(6, settings.client_max_window_bits, takeover);
+        let payloads = texts.each_ref().map(|text| zlib.message(text.as_bytes()));
+        let expected = texts.each_ref().map(|text| Seen::text(text));
+        for split in 0..=payloads[1].len() {
+            let mut bytes = Vec::new();
+            for payload in &payloads {
+                let (head, tail) = payload.split_at(split.min(payload.len()));
+                bytes.extend(packed(
+                    Role::Server,
+                    sockeye_proto::Opcode::Text,
+                    &[head, tail],
+                ));
+            }
+            // Cut where frames and blocks meet, and anywhere else.
+            for cut in (split % 7..bytes.len()).step_by(7) {
+                let mut receiver =
+                    rig_with(Role::Server, settings, Limits::default(), Delivery::Whole);
+                let (front, behind) = bytes.split_at(cut);
+                receiver.receive(front);
+                receiver.receive(behind);
+                assert_eq!(receiver.take().0, expected, "{settings} at {split}, {cut}");
+            }
+        }
+    }
+}
