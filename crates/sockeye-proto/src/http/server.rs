@@ -305,8 +305,11 @@ impl Server {
             if *want == Want::TooLong {
                 return Err(HttpError::BodyTooLong);
             }
-            let before = input.len();
-            let piece = match reader.read(input, limits) {
+            let read = match want {
+                Want::No { dropped } => skip(reader, dropped, input, limits),
+                Want::Yes | Want::TooLong => reader.read(input, limits),
+            };
+            let piece = match read {
                 // The answer is on its way, and nobody wanted the body.
                 Err(_) if *want != Want::Yes && self.answer != Answer::Due => {
                     self.give_up_reading(cx.now);
@@ -315,14 +318,10 @@ impl Server {
                 }
                 read => read?,
             };
-            let taken = (before - input.len()) as u64;
-            if let Want::No { dropped } = want {
-                *dropped = dropped.saturating_add(taken);
-                if *dropped > limits.unwanted_body_len {
-                    self.give_up_reading(cx.now);
-                    take_front(input, usize::MAX);
-                    return Ok(None);
-                }
+            if matches!(want, Want::No { dropped } if *dropped > limits.unwanted_body_len) {
+                self.give_up_reading(cx.now);
+                take_front(input, usize::MAX);
+                return Ok(None);
             }
             let wanted = *want == Want::Yes;
             match piece {
@@ -577,6 +576,31 @@ impl Server {
         self.head_request = false;
         self.deadline = now.checked_add(self.limits().keep_alive_timeout);
     }
+}
+
+/// Reads of a body that nobody wants, and counts. It stops at the first byte that is too much: what
+/// stands behind that matters no more, wherever the input was cut.
+fn skip(
+    reader: &mut BodyReader,
+    dropped: &mut u64,
+    input: &mut &mut [u8],
+    limits: &Limits,
+) -> Result<Piece<'static>, HttpError> {
+    let room = limits.unwanted_body_len.saturating_sub(*dropped);
+    let most = usize::try_from(room)
+        .unwrap_or(usize::MAX)
+        .saturating_add(1);
+    let len = input.len().min(most);
+    let mut front = input.get_mut(..len).unwrap_or_default();
+    let piece = match reader.read(&mut front, limits)? {
+        Piece::Data(_) => Piece::Data(&[]),
+        Piece::More => Piece::More,
+        Piece::End => Piece::End,
+    };
+    let taken = len - front.len();
+    *dropped = dropped.saturating_add(taken as u64);
+    take_front(input, taken);
+    Ok(piece)
 }
 
 #[cfg(test)]

@@ -140,6 +140,28 @@ fn unwanted_body_len() {
     assert_eq!(outcome.fate, Fate::HalfClose);
 }
 
+/// What is wrong with a body behind the bound is not looked at, also if it lies in the same read.
+#[test]
+fn behind_the_bound_of_an_unwanted_body_nothing_is_wrong() {
+    let judge = |seen: &[&str], body: &str| {
+        let limits = Limits {
+            unwanted_body_len: 10,
+            ..Limits::default()
+        };
+        let head = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let bytes = [head, body].concat();
+        for size in [bytes.len(), 1, 7] {
+            let mut rig = Rig::with_limits(Plan::Never, limits.clone());
+            for piece in bytes.as_bytes().chunks(size) {
+                rig.feed(piece);
+            }
+            assert_eq!(rig.outcome().seen(), seen, "{body:?} in pieces of {size}");
+        }
+    };
+    judge(&["POST /"], "8\r\n12345678\r\n?\r\n");
+    judge(&["POST /", "error ChunkSize"], "5\r\n12345\r\n?\r\n");
+}
+
 #[test]
 fn chunk_extensions_together() {
     let bound = Limits::default().request_head_len;
