@@ -1,6 +1,7 @@
 /*
  * libwebsockets, over OpenSSL. Messages wait in a queue of the session and are written one per
- * writable callback, which is what the library asks for.
+ * writable callback, which is what the library asks for. It compresses as the client wishes: with
+ * context takeover or without.
  */
 #include <libwebsockets.h>
 #include <openssl/crypto.h>
@@ -24,7 +25,11 @@ struct piece {
 struct session {
 	struct piece *first, **last;
 	unsigned int count;
+	/* What was written last: compression may still read it, until the next writable callback. */
+	struct piece *written;
 };
+
+static int deflate;
 
 static int queue(struct lws *wsi, struct session *session, void *in, size_t len)
 {
@@ -72,17 +77,27 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
 		session->first = NULL;
 		session->last = &session->first;
 		session->count = 0;
+		session->written = NULL;
+		/* Exponents of two: room for a message of 1 KiB in one piece. */
+		if (deflate && (lws_set_extension_option(wsi, "permessage-deflate", "rx_buf_size", "12") ||
+				lws_set_extension_option(wsi, "permessage-deflate", "tx_buf_size", "12")))
+			return -1;
 		return 0;
 	case LWS_CALLBACK_RECEIVE:
 		return queue(wsi, session, in, len);
 	case LWS_CALLBACK_SERVER_WRITEABLE:
+		free(session->written);
+		session->written = NULL;
 		piece = take(wsi, session);
 		if (!piece)
 			return 0;
 		written = lws_write(wsi, piece->bytes + LWS_PRE, piece->len,
 				    (enum lws_write_protocol)piece->flags);
 		len = piece->len;
-		free(piece);
+		if (deflate)
+			session->written = piece;
+		else
+			free(piece);
 		if (written < (int)len)
 			return -1;
 		if (session->first)
@@ -91,6 +106,7 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
 	case LWS_CALLBACK_CLOSED:
 		while ((piece = take(wsi, session)))
 			free(piece);
+		free(session->written);
 		return 0;
 	default:
 		return 0;
@@ -102,6 +118,11 @@ static struct lws_protocols protocols[] = {
 	{ NULL, NULL, 0, 0, 0, NULL, 0 },
 };
 
+static const struct lws_extension extensions[] = {
+	{ "permessage-deflate", lws_extension_callback_pm_deflate, "permessage-deflate" },
+	{ NULL, NULL, NULL },
+};
+
 int main(int argc, char **argv)
 {
 	struct lws_context_creation_info info;
@@ -109,9 +130,13 @@ int main(int argc, char **argv)
 	struct lws_vhost *vhost;
 	int tls = argc == 4 && !strcmp(argv[1], "--tls");
 
+	deflate = argc == 3 && !strcmp(argv[1], "--deflate");
+
 	memset(&info, 0, sizeof info);
 	info.iface = "127.0.0.1";
 	info.protocols = protocols;
+	if (deflate)
+		info.extensions = extensions;
 	info.pt_serv_buf_size = READ_BUFFER;
 	info.gid = (gid_t)-1;
 	info.uid = (uid_t)-1;

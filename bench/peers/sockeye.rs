@@ -1,14 +1,40 @@
-//! Ours: the engine with an echo protocol, all settings at their defaults.
+//! Ours: the engine with an echo protocol, all settings at their defaults but those that are asked
+//! for.
 #![forbid(unsafe_code)]
 
 use std::error::Error;
 
+use sockeye::deflate::Settings;
 use sockeye::net::LocalAddr;
 use sockeye::tls::{Identity, ServerTls, ServerTlsOptions};
 use sockeye::{Accepted, Bytes, Conn, Engine, Peer, Protocol, Reject, Request, Text};
-use sockeye_bench::{ANY_PORT, announce, certificate, locked};
+use sockeye_bench::{ANY_PORT, Deflate, announce, locked, options};
 
 struct Echo;
+
+struct Broadcast;
+
+const TOPIC: &str = "all";
+
+impl Protocol for Broadcast {
+    type Session = ();
+
+    fn accept(&mut self, _: &Request<'_>, _: &Peer) -> Result<Accepted<()>, Reject> {
+        Ok(Accepted::new(()))
+    }
+
+    fn on_open(&mut self, conn: &mut Conn<'_>, (): &mut ()) {
+        conn.subscribe(TOPIC);
+    }
+
+    fn on_text(&mut self, conn: &mut Conn<'_>, (): &mut (), text: Text<'_>) {
+        conn.publish(TOPIC, &text);
+    }
+
+    fn on_binary(&mut self, conn: &mut Conn<'_>, (): &mut (), data: Bytes<'_>) {
+        conn.publish(TOPIC, &data);
+    }
+}
 
 impl Protocol for Echo {
     type Session = ();
@@ -27,7 +53,8 @@ impl Protocol for Echo {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let tls = match certificate()? {
+    let options = options()?;
+    let tls = match options.certificate {
         None => None,
         Some(files) => {
             let identity = Identity::from_pem_files(files.chain, files.key)?;
@@ -43,11 +70,21 @@ fn main() -> Result<(), Box<dyn Error>> {
             locked("ring")
         ),
     };
-    let mut engine = Engine::new()?;
+    let mut engine = match options.deflate {
+        None => Engine::new()?,
+        Some(mode) => Engine::builder()
+            .deflate(match mode {
+                Deflate::Pooled => Settings::default(),
+                Deflate::Takeover => Settings::takeover(),
+            })
+            .build()?,
+    };
     let echo = engine.host(Echo);
+    let broadcast = engine.host(Broadcast);
     let mut listener = engine
         .listen(ANY_PORT.to_string().as_str())?
-        .route("/", echo);
+        .route("/", echo)
+        .route("/broadcast", broadcast);
     if let Some(tls) = tls {
         listener = listener.tls(tls);
     }

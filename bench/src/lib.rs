@@ -1,8 +1,10 @@
 //! What a peer written in Rust shares with the runner: how it is started and what it says.
 //!
-//! A peer is a program `PEER [--tls CHAIN KEY]` that echoes WebSocket messages on a port of
-//! 127.0.0.1 which the kernel picks. It prints one line, `listening PORT VERSION...`, and serves
-//! until it is killed. Peers in other languages do the same; nothing else is asked of them.
+//! A peer is a program `PEER [--tls CHAIN KEY] [--deflate pooled|takeover]` that echoes WebSocket
+//! messages on a port of 127.0.0.1 which the kernel picks; what comes at the path `/broadcast` it
+//! sends to all that are there. It prints one line, `listening PORT VERSION...`, and serves until
+//! it is killed. Peers in other languages do the same; nothing else is asked of them, and which of
+//! these one does is told in `src/run/peer.rs`.
 
 use std::env;
 use std::io::{self, Write as _};
@@ -26,20 +28,71 @@ pub struct Certificate {
     pub key: PathBuf,
 }
 
+/// How a peer is to compress (permessage-deflate).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deflate {
+    /// Each message by itself.
+    Pooled,
+    /// Messages may refer to earlier ones, both ways.
+    Takeover,
+}
+
+/// What the runner asks of a peer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// To speak TLS.
+    pub certificate: Option<Certificate>,
+    /// To compress.
+    pub deflate: Option<Deflate>,
+}
+
 /// Reads the command line of a peer.
 ///
 /// # Errors
 ///
-/// It is neither empty nor `--tls CHAIN KEY`.
-pub fn certificate() -> io::Result<Option<Certificate>> {
+/// It asks for something that is not known.
+pub fn options() -> io::Result<Options> {
     let words: Vec<_> = env::args_os().skip(1).collect();
-    match &words[..] {
-        [] => Ok(None),
-        [tls, chain, key] if tls == "--tls" => Ok(Some(Certificate {
-            chain: chain.into(),
-            key: key.into(),
-        })),
-        _ => Err(io::Error::other("usage: PEER [--tls CHAIN KEY]")),
+    let mut options = Options::default();
+    let mut rest = &words[..];
+    loop {
+        rest = match rest {
+            [] => return Ok(options),
+            [flag, chain, key, rest @ ..] if flag == "--tls" => {
+                options.certificate = Some(Certificate {
+                    chain: chain.into(),
+                    key: key.into(),
+                });
+                rest
+            }
+            [flag, mode, rest @ ..] if flag == "--deflate" && mode == "pooled" => {
+                options.deflate = Some(Deflate::Pooled);
+                rest
+            }
+            [flag, mode, rest @ ..] if flag == "--deflate" && mode == "takeover" => {
+                options.deflate = Some(Deflate::Takeover);
+                rest
+            }
+            _ => {
+                let usage = "usage: PEER [--tls CHAIN KEY] [--deflate pooled|takeover]";
+                return Err(io::Error::other(usage));
+            }
+        };
+    }
+}
+
+/// The same for a peer that does not compress.
+///
+/// # Errors
+///
+/// It asks for more than TLS.
+pub fn certificate() -> io::Result<Option<Certificate>> {
+    match options()? {
+        Options {
+            certificate,
+            deflate: None,
+        } => Ok(certificate),
+        _ => Err(io::Error::other("no compression here")),
     }
 }
 

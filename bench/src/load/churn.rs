@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::deflate::Deflate;
 use crate::failure::Failure;
 use crate::frame::{self, Head};
 use crate::link::Buffers;
@@ -20,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(crate) fn run(args: &ConnectArgs) -> Result<Outcome, Failure> {
     let watch = Watch::new(args.server.watch)?;
-    let opener = Opener::new(&args.server.url)?;
+    let opener = Opener::new(&args.server.url, Deflate::Off)?;
     let stop = AtomicBool::new(false);
     let count = AtomicU64::new(0);
     let failure = Mutex::new(None);

@@ -1,4 +1,5 @@
 //! Closed loops of echoes on one `epoll`: each message that comes back right sends the next one.
+//! Or one that everybody gets: when all have it, the next one is sent.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -29,8 +30,8 @@ struct Client {
     verifier: Verifier,
     /// Bytes sent so far in the endless row of frames.
     position: usize,
-    /// Bytes to be sent.
-    owed: usize,
+    /// The first message of the row that is not to be sent yet.
+    due: usize,
     /// Pongs to be sent between two frames.
     answer: Vec<u8>,
     /// The poller was asked to report room.
@@ -52,21 +53,20 @@ impl Client {
 
     fn write(&mut self, script: &Script) -> io::Result<()> {
         loop {
-            if !self.answer.is_empty() && self.position.is_multiple_of(script.frame_len()) {
+            let owed = script.start(self.due) - self.position;
+            if !self.answer.is_empty() && script.is_start(self.position) {
                 let len = self.link.write(&[io::IoSlice::new(&self.answer)])?;
                 self.answer.drain(..len);
-            } else if self.owed > 0 {
-                let slices = script.bytes(self.position, self.owed);
-                let len = self.link.write(&slices)?;
-                self.position += len;
-                self.owed -= len;
+            } else if owed > 0 {
+                let slices = script.bytes(self.position, owed);
+                self.position += self.link.write(&slices)?;
             } else {
                 return Ok(());
             }
         }
     }
 
-    /// Reads once, verifies, sends as many as came. Returns how many came.
+    /// Reads once and verifies. Returns how many messages came.
     fn serve(&mut self, script: &Script, buffers: &mut Buffers) -> Result<usize, Failure> {
         let len = match self.link.read(buffers) {
             Ok(0) => return Err(Failure::Server("closed a connection".to_owned())),
@@ -74,19 +74,16 @@ impl Client {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
             Err(error) => return Err(Failure::Io("read echoes", error)),
         };
-        let complete = self
-            .verifier
+        self.verifier
             .receive(script, &buffers.plain[..len], &mut self.answer)
-            .map_err(Failure::Server)?;
-        self.owed += complete * script.frame_len();
-        Ok(complete)
+            .map_err(Failure::Server)
     }
 }
 
 pub(crate) fn run(args: &EchoArgs) -> Result<Outcome, Failure> {
     let watch = Watch::new(args.server.watch)?;
-    let opener = Opener::new(&args.server.url)?;
-    let script = Script::new(args.kind, args.size);
+    let opener = Opener::new(&args.server.url, args.deflate)?;
+    let script = Script::new(args.kind, args.size, args.deflate);
     let mut buffers = Buffers::new(BUFFER_LEN);
     let poll =
         epoll::create(CreateFlags::CLOEXEC).map_err(|errno| Failure::Io("poll", errno.into()))?;
@@ -99,12 +96,16 @@ pub(crate) fn run(args: &EchoArgs) -> Result<Outcome, Failure> {
         let data = EventData::new_u64(index as u64);
         epoll::add(&poll, link.stream(), data, EventFlags::IN)
             .map_err(|errno| Failure::Io("poll", errno.into()))?;
-        let first = index % script.len();
+        let (first, due) = match args.broadcast {
+            // One speaks, and all hear the same.
+            true => (0, if index == 0 { args.pipeline } else { 0 }),
+            false => (index % script.len(), index % script.len() + args.pipeline),
+        };
         clients.push(Client {
             link,
-            verifier: Verifier::new(first),
-            position: first * script.frame_len(),
-            owed: args.pipeline * script.frame_len(),
+            verifier: Verifier::new(&script, first),
+            position: script.start(first),
+            due,
             answer: Vec::new(),
             blocked: false,
         });
@@ -123,7 +124,10 @@ pub(crate) fn run(args: &EchoArgs) -> Result<Outcome, Failure> {
         match &start {
             None if now >= begin => start = Some(watch.snapshot(count)?),
             Some(start) if now >= start.at() + args.window.length() => {
-                return Ok(start.until(&watch.snapshot(count)?));
+                let mut outcome = start.until(&watch.snapshot(count)?);
+                let received: u64 = clients.iter().map(|it| it.verifier.received()).sum();
+                outcome.echo_len = Some(received as f64 / count as f64);
+                return Ok(outcome);
             }
             _ if now > heard + PATIENCE => return Err(Failure::Late("the next echo")),
             _ => {}
@@ -138,9 +142,17 @@ pub(crate) fn run(args: &EchoArgs) -> Result<Outcome, Failure> {
             let index = event.data.u64() as usize;
             let flags = event.flags;
             if flags.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::ERR) {
-                count += clients[index].serve(&script, &mut buffers)? as u64;
+                let complete = clients[index].serve(&script, &mut buffers)?;
+                count += complete as u64;
+                if !args.broadcast {
+                    clients[index].due += complete;
+                }
             }
             pump(&mut clients, index, &script, &poll)?;
+        }
+        if args.broadcast && count > before {
+            clients[0].due = count as usize / clients.len() + args.pipeline;
+            pump(&mut clients, 0, &script, &poll)?;
         }
         if count > before {
             heard = now;

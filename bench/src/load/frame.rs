@@ -12,6 +12,8 @@ pub(crate) const PONG: u8 = 10;
 pub(crate) enum Kind {
     /// ASCII
     Text,
+    /// Text as programs send it: records of JSON, which can be compressed
+    Json,
     /// Any bytes
     Binary,
 }
@@ -19,7 +21,7 @@ pub(crate) enum Kind {
 impl Kind {
     pub(crate) fn opcode(self) -> u8 {
         match self {
-            Self::Text => 1,
+            Self::Text | Self::Json => 1,
             Self::Binary => 2,
         }
     }
@@ -27,7 +29,18 @@ impl Kind {
 
 /// Appends a whole message, or a control frame, masked.
 pub(crate) fn write(frame: &mut Vec<u8>, opcode: u8, payload: &[u8], mask: [u8; 4]) {
-    frame.push(0x80 | opcode);
+    write_with(frame, opcode, false, payload, mask);
+}
+
+/// The same with RSV1, which says that the payload is compressed.
+pub(crate) fn write_with(
+    frame: &mut Vec<u8>,
+    opcode: u8,
+    rsv1: bool,
+    payload: &[u8],
+    mask: [u8; 4],
+) {
+    frame.push(0x80 | if rsv1 { 0x40 } else { 0 } | opcode);
     match payload.len() {
         len @ 0..=125 => frame.push(0x80 | len as u8),
         len @ 126..=0xffff => {
@@ -48,6 +61,8 @@ pub(crate) fn write(frame: &mut Vec<u8>, opcode: u8, payload: &[u8], mask: [u8; 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
     pub(crate) last: bool,
+    /// The message that begins with it is compressed.
+    pub(crate) rsv1: bool,
     pub(crate) opcode: u8,
     pub(crate) payload_len: u64,
     /// Of the head itself.
@@ -62,7 +77,7 @@ impl Head {
         let &[first, second, ..] = bytes else {
             return Ok(None);
         };
-        if first & 0x70 != 0 {
+        if first & 0x30 != 0 {
             return Err("set a reserved bit");
         }
         if second & 0x80 != 0 {
@@ -84,6 +99,7 @@ impl Head {
         };
         Ok(Some(Self {
             last: first & 0x80 != 0,
+            rsv1: first & 0x40 != 0,
             opcode: first & 15,
             payload_len,
             len: 2 + extra,

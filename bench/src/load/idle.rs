@@ -1,4 +1,4 @@
-//! Connections that do nothing: how much memory the server spends on each.
+//! Connections that do nothing, or nothing any more: how much memory the server spends on each.
 
 use std::io;
 use std::panic::resume_unwind;
@@ -7,8 +7,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::failure::Failure;
+use crate::frame::Kind;
 use crate::link::{Buffers, Link};
 use crate::opening::Opener;
+use crate::script::Script;
+use crate::verifier::Verifier;
 use crate::watch::Watch;
 use crate::{IdleArgs, Outcome};
 
@@ -23,11 +26,17 @@ const BUFFER_LEN: usize = 16 * 1024;
 
 pub(crate) fn run(args: &IdleArgs) -> Result<Outcome, Failure> {
     let watch = Watch::new(args.server.watch)?;
-    let opener = Opener::new(&args.server.url)?;
+    let opener = Opener::new(&args.server.url, args.deflate)?;
+    let script = Script::new(Kind::Json, args.size, args.deflate);
+    let one = |buffers: &mut Buffers| {
+        let mut link = opener.open(buffers)?;
+        talk(&mut link, &script, args.talk, buffers)?;
+        Ok(link)
+    };
     let deadline = Instant::now() + PATIENCE;
     let mut links = Vec::new();
     let open = |links: &mut Vec<Link>, count| {
-        links.extend(opened(&opener, count, deadline)?);
+        links.extend(opened(&one, count, deadline)?);
         thread::sleep(SETTLING);
         Ok(())
     };
@@ -57,7 +66,40 @@ pub(crate) fn run(args: &IdleArgs) -> Result<Outcome, Failure> {
     Ok(outcome)
 }
 
-fn opened(opener: &Opener, count: usize, deadline: Instant) -> Result<Vec<Link>, Failure> {
+/// Sends messages one by one, and awaits the echo of each.
+fn talk(
+    link: &mut Link,
+    script: &Script,
+    count: usize,
+    buffers: &mut Buffers,
+) -> Result<(), Failure> {
+    let mut verifier = Verifier::new(script, 0);
+    let mut answer = Vec::new();
+    for message in 0..count {
+        let mut position = script.start(message);
+        while position < script.start(message + 1) {
+            let slices = script.bytes(position, script.start(message + 1) - position);
+            position += link.write(&slices).map_err(Failure::io("send messages"))?;
+        }
+        let mut complete = 0;
+        while complete == 0 {
+            let len = link.read(buffers).map_err(Failure::io("read echoes"))?;
+            if len == 0 {
+                return Err(Failure::Server("closed a connection".to_owned()));
+            }
+            complete = verifier
+                .receive(script, &buffers.plain[..len], &mut answer)
+                .map_err(Failure::Server)?;
+        }
+    }
+    Ok(())
+}
+
+fn opened(
+    one: &(impl Fn(&mut Buffers) -> Result<Link, Failure> + Sync),
+    count: usize,
+    deadline: Instant,
+) -> Result<Vec<Link>, Failure> {
     let left = AtomicUsize::new(count);
     let take = || {
         let step = |left: usize| left.checked_sub(1);
@@ -68,7 +110,7 @@ fn opened(opener: &Opener, count: usize, deadline: Instant) -> Result<Vec<Link>,
         let mut buffers = Buffers::new(BUFFER_LEN);
         let mut links = Vec::new();
         while take() {
-            links.push(opener.open(&mut buffers)?);
+            links.push(one(&mut buffers)?);
             if Instant::now() > deadline {
                 return Err(Failure::Late("opening the connections"));
             }

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod churn;
+mod deflate;
 mod echo;
 mod failure;
 mod frame;
@@ -24,6 +25,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 
+use crate::deflate::Deflate;
 use crate::frame::Kind;
 use crate::target::Target;
 
@@ -73,6 +75,12 @@ struct EchoArgs {
     /// What messages are
     #[arg(long, value_enum, default_value_t = Kind::Binary)]
     kind: Kind,
+    /// What is asked of the server
+    #[arg(long, value_enum, default_value_t)]
+    deflate: Deflate,
+    /// One connection sends, and the server is one that sends to everybody what it gets
+    #[arg(long)]
+    broadcast: bool,
     #[command(flatten)]
     window: Window,
 }
@@ -87,6 +95,15 @@ struct IdleArgs {
     /// Connections that are opened first and not counted
     #[arg(long, default_value_t = 200)]
     uncounted: usize,
+    /// Echoes that each of them has got before it is let be
+    #[arg(long, default_value_t = 0)]
+    talk: usize,
+    /// Bytes of payload of each
+    #[arg(long, default_value_t = 1024)]
+    size: usize,
+    /// What is asked of the server
+    #[arg(long, value_enum, default_value_t)]
+    deflate: Deflate,
 }
 
 #[derive(Args, Debug)]
@@ -134,6 +151,8 @@ struct Outcome {
     server_user_cpu: Option<f64>,
     /// Our own processor time in the window.
     load_cpu: f64,
+    /// Bytes of payload of an echo, as they came.
+    echo_len: Option<f64>,
     /// By how much the memory of the watched process grew.
     server_memory: Option<i64>,
 }
@@ -160,6 +179,9 @@ impl Outcome {
                 ", {:.3} us of it in user space",
                 user / count * 1e6
             ));
+        }
+        if let Some(len) = self.echo_len {
+            text.push_str(&format!("\n{len:.0} bytes of payload each"));
         }
         if let Some(memory) = self.server_memory {
             text.push_str(&format!(

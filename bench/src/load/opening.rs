@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rustls::ClientConfig;
 
+use crate::deflate::Deflate;
 use crate::failure::Failure;
 use crate::link::{Buffers, Link};
 use crate::target::Target;
@@ -20,19 +21,23 @@ const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 /// What is the same for all connections to a server.
 #[derive(Debug)]
 pub(crate) struct Opener {
+    deflate: Deflate,
     target: Target,
     tls: Option<Arc<ClientConfig>>,
     request: String,
 }
 
 impl Opener {
-    pub(crate) fn new(target: &Target) -> Result<Self, Failure> {
+    pub(crate) fn new(target: &Target, deflate: Deflate) -> Result<Self, Failure> {
         let request = format!(
             "GET {} HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n",
-            target.path, target.host
+             Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n{}\r\n",
+            target.path,
+            target.host,
+            deflate.offer()
         );
         Ok(Self {
+            deflate,
             tls: target.tls.then(tls::config).transpose()?,
             target: target.clone(),
             request,
@@ -69,6 +74,13 @@ impl Opener {
         if !text.starts_with("HTTP/1.1 101 ") || !text.contains(ACCEPT) {
             let status = text.lines().next().unwrap_or_default();
             return Err(Failure::Server(format!("answered {status}")));
+        }
+        if !self.deflate.is_agreed(&text) {
+            let line = text
+                .lines()
+                .find(|line| line.to_ascii_lowercase().starts_with("sec-websocket-ext"));
+            let line = line.unwrap_or("no compression");
+            return Err(Failure::Server(format!("agreed to {line}")));
         }
         if !text.ends_with("\r\n\r\n") {
             return Err(Failure::Server("sent something unasked".to_owned()));

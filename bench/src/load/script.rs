@@ -3,6 +3,7 @@
 
 use std::io::IoSlice;
 
+use crate::deflate::{Deflate, deflated};
 use crate::frame::{self, Kind};
 
 /// Bytes that the ring takes at most, so that it stays in the cache.
@@ -14,12 +15,15 @@ const MOST: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Script {
     kind: Kind,
+    deflate: Deflate,
     payloads: Vec<Vec<u8>>,
     frames: Vec<u8>,
+    /// Where in `frames` each message begins.
+    starts: Vec<usize>,
 }
 
 impl Script {
-    pub(crate) fn new(kind: Kind, size: usize) -> Self {
+    pub(crate) fn new(kind: Kind, size: usize, deflate: Deflate) -> Self {
         let count = (RING_LEN / size.max(1)).clamp(FEWEST, MOST);
         let mut random = 0x9e37_79b9_7f4a_7c15_u64;
         let mut next = move || {
@@ -29,32 +33,40 @@ impl Script {
             random ^= random << 17;
             random
         };
-        let mut payloads = Vec::new();
-        let mut frames = Vec::new();
-        for _ in 0..count {
-            let payload: Vec<u8> = (0..size)
-                .map(|_| match kind {
-                    Kind::Text => b' ' + (next() % 95) as u8,
-                    Kind::Binary => next() as u8,
-                })
-                .collect();
-            frame::write(
-                &mut frames,
-                kind.opcode(),
-                &payload,
-                (next() as u32).to_ne_bytes(),
-            );
-            payloads.push(payload);
-        }
-        Self {
+        let mut script = Self {
             kind,
-            payloads,
-            frames,
+            deflate,
+            payloads: Vec::new(),
+            frames: Vec::new(),
+            starts: Vec::new(),
+        };
+        for _ in 0..count {
+            let payload: Vec<u8> = match kind {
+                Kind::Text => (0..size).map(|_| b' ' + (next() % 95) as u8).collect(),
+                Kind::Binary => (0..size).map(|_| next() as u8).collect(),
+                Kind::Json => records(size, &mut next),
+            };
+            let mask = (next() as u32).to_ne_bytes();
+            let frames = &mut script.frames;
+            script.starts.push(frames.len());
+            match deflate {
+                Deflate::Off => frame::write(frames, kind.opcode(), &payload, mask),
+                Deflate::Pooled | Deflate::Takeover => {
+                    let packed = deflated(&payload);
+                    frame::write_with(frames, kind.opcode(), true, &packed, mask);
+                }
+            }
+            script.payloads.push(payload);
         }
+        script
     }
 
     pub(crate) fn opcode(&self) -> u8 {
         self.kind.opcode()
+    }
+
+    pub(crate) fn deflate(&self) -> Deflate {
+        self.deflate
     }
 
     /// How many different messages there are.
@@ -66,8 +78,17 @@ impl Script {
         &self.payloads[message % self.payloads.len()]
     }
 
-    pub(crate) fn frame_len(&self) -> usize {
-        self.frames.len() / self.payloads.len()
+    /// Where in the endless row of frames this message begins.
+    pub(crate) fn start(&self, message: usize) -> usize {
+        let rounds = message / self.starts.len();
+        rounds * self.frames.len() + self.starts[message % self.starts.len()]
+    }
+
+    /// Whether a message begins at this position.
+    pub(crate) fn is_start(&self, position: usize) -> bool {
+        self.starts
+            .binary_search(&(position % self.frames.len()))
+            .is_ok()
     }
 
     /// Up to `len` bytes of the endless row of frames, from `position` on.
@@ -82,14 +103,35 @@ impl Script {
     }
 }
 
+/// What a feed of prices or an API sends: the same names, other values.
+fn records(size: usize, next: &mut impl FnMut() -> u64) -> Vec<u8> {
+    const STATES: [&str; 4] = ["open", "halted", "auction", "closed"];
+    const NAMES: [&str; 6] = ["ACME", "Initech", "Umbrella", "Hooli", "Globex", "Soylent"];
+    let mut text = String::from("[");
+    while text.len() < size {
+        let dice = next();
+        text.push_str(&format!(
+            "{{\"id\":{},\"symbol\":\"{}\",\"price\":{}.{:02},\"volume\":{},\"state\":\"{}\"}},",
+            dice % 100_000,
+            NAMES[(dice >> 20) as usize % NAMES.len()],
+            (dice >> 24) % 1000,
+            (dice >> 36) % 100,
+            (dice >> 44) % 10_000,
+            STATES[(dice >> 60) as usize % STATES.len()],
+        ));
+    }
+    text.truncate(size);
+    text.into_bytes()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_row_of_frames_has_no_end() {
-        let script = Script::new(Kind::Binary, 20);
-        let total = script.frame_len() * script.len();
+        let script = Script::new(Kind::Binary, 20, Deflate::Off);
+        let total = script.start(script.len());
         let taken: Vec<u8> = script
             .bytes(total - 5, 12)
             .iter()
@@ -102,9 +144,24 @@ mod tests {
 
     #[test]
     fn messages_differ() {
-        let script = Script::new(Kind::Text, 1024);
+        let script = Script::new(Kind::Text, 1024, Deflate::Off);
         assert_eq!(script.len(), MOST);
         assert_ne!(script.payload(0), script.payload(1));
         assert!(script.payload(3).is_ascii());
+    }
+
+    #[test]
+    fn frames_of_all_lengths_follow_each_other() {
+        let script = Script::new(Kind::Json, 1024, Deflate::Pooled);
+        assert_eq!(script.start(script.len()), script.frames.len());
+        let mut compressed = 0;
+        for message in 0..2 * script.len() {
+            let (start, end) = (script.start(message), script.start(message + 1));
+            assert!(script.is_start(start) && !script.is_start(start + 1));
+            assert_eq!(script.bytes(start, 2)[0][0], 0xc1);
+            compressed += end - start;
+        }
+        let plain = 1024 * 2 * script.len();
+        assert!(compressed < plain / 2, "{compressed} of {plain}");
     }
 }

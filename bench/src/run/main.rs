@@ -122,11 +122,11 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 fn list(cells: &[Cell], peers: &[&'static Peer]) {
     for cell in cells {
-        println!("{:<18} {}", cell.name, cell.about());
+        println!("{:<24} {}", cell.name, cell.about());
     }
     println!();
     for peer in peers {
-        println!("{:<18} {}", peer.name, peer.about);
+        println!("{:<24} {}", peer.name, peer.about);
     }
 }
 

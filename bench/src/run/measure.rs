@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use crate::cell::{Cell, Load};
+use crate::cell::{Cell, Deflate, Load};
 use crate::failure::Failure;
 use crate::machine::{self, Machine};
 use crate::peer::Peer;
@@ -28,9 +28,16 @@ pub(crate) struct Rig {
     pub(crate) certificate: Certificate,
 }
 
-/// Servers that stay between measurements, by name and whether they speak TLS: an idle process
-/// costs nothing, and a warm one is what users have.
-type Servers = BTreeMap<(&'static str, bool), Server>;
+/// Servers that stay between measurements: an idle process costs nothing, and a warm one is what
+/// users have.
+type Servers = BTreeMap<Kind, Server>;
+
+/// What is the same server: its name, whether it speaks TLS, how it compresses.
+type Kind = (&'static str, bool, Option<Deflate>);
+
+fn kind(cell: &Cell, peer: &Peer) -> Kind {
+    (peer.name, cell.tls, cell.deflate())
+}
 
 impl Rig {
     pub(crate) fn measure(
@@ -53,11 +60,11 @@ impl Rig {
         for round in 0..rounds {
             println!("round {} of {rounds}", round + 1);
             for cell in cells.iter().filter(|cell| round < cell.rounds(rounds)) {
-                print!("  {:<18}", cell.name);
+                print!("  {:<24}", cell.name);
                 for index in 0..peers.len() {
                     // Nobody is always the first or always behind the same neighbour.
                     let peer = peers[(index + round) % peers.len()];
-                    if cell.tls && !peer.tls {
+                    if !peer.does(cell) {
                         continue;
                     }
                     let sample = self.sample(&mut servers, cell, peer, seconds);
@@ -75,7 +82,7 @@ impl Rig {
                         Err(why) => {
                             print!(" {} FAILED ({why})", peer.name);
                             results.failed += 1;
-                            servers.remove(&(peer.name, cell.tls));
+                            servers.remove(&kind(cell, peer));
                         }
                     }
                     let _ = io::stdout().flush();
@@ -96,12 +103,12 @@ impl Rig {
         peer: &'static Peer,
         seconds: f64,
     ) -> Result<(Sample, String), Failure> {
-        let key = (peer.name, cell.tls);
+        let key = kind(cell, peer);
         // Memory is measured on a server that has done nothing before.
         let fresh = matches!(cell.load, Load::Idle { .. });
         let server = match servers.remove(&key) {
             Some(server) if !fresh => server,
-            _ => Server::start(self, peer, cell.tls)?,
+            _ => Server::start(self, peer, cell.tls, cell.deflate())?,
         };
         let sample = self.load(cell, &server, seconds)?;
         let version = server.version.clone();
@@ -118,7 +125,7 @@ impl Rig {
             "--json",
             "--watch",
             &server.pid().to_string(),
-            &server.url(),
+            &server.url(cell.path()),
         ]);
         let output = pinned(self.load_core, &load)
             .stdin(Stdio::null())

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use crate::cell::{Cell, Load};
 use crate::failure::Failure;
 use crate::measure::Rig;
 
@@ -13,6 +14,10 @@ pub(crate) struct Peer {
     pub(crate) about: &'static str,
     program: Program,
     pub(crate) tls: bool,
+    /// It compresses.
+    pub(crate) deflate: bool,
+    /// It has a `/broadcast`.
+    pub(crate) broadcast: bool,
     /// Checks what it receives, as a server must. What does not is shown as a limit, not as a
     /// competitor.
     pub(crate) honest: bool,
@@ -28,12 +33,14 @@ enum Program {
     Node(&'static str),
 }
 
-const fn peer(name: &'static str, program: Program, tls: bool, about: &'static str) -> Peer {
+const fn peer(name: &'static str, program: Program, about: &'static str) -> Peer {
     Peer {
         name,
         about,
         program,
-        tls,
+        tls: true,
+        deflate: true,
+        broadcast: true,
         honest: true,
     }
 }
@@ -45,34 +52,48 @@ const PEERS: &[Peer] = &[
     peer(
         OURS,
         Program::Cargo("peer-sockeye"),
-        true,
         "our engine, all defaults",
     ),
     Peer {
+        tls: false,
+        deflate: false,
+        broadcast: false,
         honest: false,
         ..peer(
             "raw",
             Program::Cargo("peer-raw"),
-            false,
             "a bare epoll echo that checks nothing",
         )
     },
-    peer(
-        "libwebsockets",
-        Program::C("peer-libwebsockets"),
-        true,
-        "Debian's, over OpenSSL",
-    ),
-    peer(
-        "tungstenite",
-        Program::Cargo("peer-tungstenite"),
-        true,
-        "tokio-tungstenite, over rustls",
-    ),
-    peer("ws", Program::Node("ws.js"), true, "npm ws on Node"),
+    Peer {
+        broadcast: false,
+        ..peer(
+            "libwebsockets",
+            Program::C("peer-libwebsockets"),
+            "Debian's, over OpenSSL",
+        )
+    },
+    Peer {
+        deflate: false,
+        broadcast: false,
+        ..peer(
+            "tungstenite",
+            Program::Cargo("peer-tungstenite"),
+            "tokio-tungstenite, over rustls",
+        )
+    },
+    peer("ws", Program::Node("ws.js"), "npm ws on Node"),
 ];
 
 impl Peer {
+    /// Whether it does what the cell is about.
+    pub(crate) fn does(&self, cell: &Cell) -> bool {
+        (self.tls || !cell.tls)
+            // Who does not compress is not compared with those who could.
+            && (self.deflate || cell.json.is_none())
+            && (self.broadcast || !matches!(cell.load, Load::Broadcast { .. }))
+    }
+
     /// The command that starts it, without what its command line adds.
     pub(crate) fn command(&self, rig: &Rig) -> Command {
         let run = |program: PathBuf| Command::new(program);

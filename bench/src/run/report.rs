@@ -21,9 +21,15 @@ pub(crate) fn inserted(text: &str, report: &str) -> Result<String, Failure> {
 pub(crate) fn markdown(results: &Results) -> String {
     let mut text = String::new();
     machine(&mut text, results);
-    let echo = |cell: &&Cell| !matches!(cell.load, Load::Idle { .. });
-    let costs: Vec<&Cell> = results.cells.iter().filter(echo).collect();
-    let idle: Vec<&Cell> = results.cells.iter().filter(|cell| !echo(cell)).collect();
+    let chosen = |is_idle: bool, is_json: bool| -> Vec<&Cell> {
+        let idle = |cell: &Cell| matches!(cell.load, Load::Idle { .. });
+        let cells = results.cells.iter();
+        cells
+            .filter(|cell| idle(cell) == is_idle && cell.json.is_some() == is_json)
+            .collect()
+    };
+    let (costs, packed) = (chosen(false, false), chosen(false, true));
+    let idle = [chosen(true, false), chosen(true, true)].concat();
     if !costs.is_empty() {
         text.push_str(
             "\nServer CPU in microseconds per message (or per connection opened and closed), and \
@@ -34,6 +40,7 @@ pub(crate) fn markdown(results: &Results) -> String {
         });
     }
     handshakes(&mut text, results, &costs);
+    deflate(&mut text, results, &packed);
     if !idle.is_empty() {
         text.push_str("\nMemory of the server in bytes per idle connection:\n\n");
         table(&mut text, results, &idle, |summary, peer| {
@@ -41,6 +48,7 @@ pub(crate) fn markdown(results: &Results) -> String {
         });
     }
     losses(&mut text, results);
+    let costs = [costs, packed].concat();
     if !costs.is_empty() {
         text.push_str(
             "\nHow sure that is: ± half the distance of the quartiles; messages or connections a \
@@ -118,6 +126,49 @@ fn handshakes(text: &mut String, results: &Results, cells: &[&Cell]) {
          close) per second of server CPU: {}.",
         each.join(", ")
     );
+}
+
+/// Messages of JSON, with and without compression.
+fn deflate(text: &mut String, results: &Results, cells: &[&Cell]) {
+    if cells.is_empty() {
+        return;
+    }
+    text.push_str(
+        "\nCompression (permessage-deflate) of JSON: microseconds of server CPU per message, in \
+         parentheses how many times ours that is; messages per second of server CPU; the size of \
+         what the server sends as a part of the message's:\n\n",
+    );
+    table(text, results, cells, |summary, peer| {
+        let mut shown = format!(
+            "{}{}; {}/s",
+            number(summary.figure),
+            ratio(summary, peer),
+            rate(1e6 / summary.figure)
+        );
+        if let Some(part) = summary.echo {
+            let _ = write!(shown, "; {part:.2}");
+        }
+        shown
+    });
+    let Some(ours) = results.peers.iter().find(|peer| peer.name == OURS) else {
+        return;
+    };
+    let broadcasts: Vec<&&Cell> = cells
+        .iter()
+        .filter(|cell| matches!(cell.load, Load::Broadcast { .. }))
+        .collect();
+    let [plain, compressed @ ..] = &broadcasts[..] else {
+        return;
+    };
+    for cell in compressed {
+        if let Some(growth) = results.growth(plain, cell, ours) {
+            let _ = writeln!(
+                text,
+                "\nA broadcast ({}) costs ours {growth:.2} times the uncompressed one.",
+                cell.about()
+            );
+        }
+    }
 }
 
 /// Where a server that does the whole job needs less than ours, or as much.

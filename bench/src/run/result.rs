@@ -17,6 +17,8 @@ pub(crate) struct Sample {
     server_cpu: f64,
     server_user_cpu: f64,
     load_cpu: f64,
+    #[serde(default)]
+    echo_len: Option<f64>,
     server_memory: Option<f64>,
 }
 
@@ -68,6 +70,8 @@ pub(crate) struct Summary {
     pub(crate) ratio: f64,
     /// Messages or connections a second.
     pub(crate) rate: f64,
+    /// The payload of an echo as a part of the message's, where there are messages.
+    pub(crate) echo: Option<f64>,
     /// Parts of their cores that server and load generator were busy.
     pub(crate) server_busy: f64,
     pub(crate) load_busy: f64,
@@ -93,9 +97,23 @@ impl Results {
             spread: (quantile(&figures, 0.75)? - quantile(&figures, 0.25)?) / 2.0 / figure,
             ratio: quantile(&sorted(ratios), 0.5).unwrap_or(f64::NAN),
             rate: median(&|sample| sample.count / sample.seconds)?,
+            echo: cell.size().and_then(|size| {
+                let lens = rounds.iter().flatten().filter_map(|sample| sample.echo_len);
+                Some(quantile(&sorted(lens), 0.5)? / size as f64)
+            }),
             server_busy: median(&|sample| sample.server_cpu / sample.seconds)?,
             load_busy: median(&|sample| sample.load_cpu / sample.seconds)?,
         })
+    }
+
+    /// How many times as much as in `base` a peer needs in `cell`: the median over rounds.
+    pub(crate) fn growth(&self, base: &Cell, cell: &Cell, peer: &Peer) -> Option<f64> {
+        let rounds = self.samples.get(&(cell.name, peer.name))?;
+        let before = self.samples.get(&(base.name, peer.name))?;
+        let ratios = rounds.iter().zip(before).filter_map(|(after, before)| {
+            Some(after.as_ref()?.figure(cell.load) / before.as_ref()?.figure(base.load))
+        });
+        quantile(&sorted(ratios), 0.5)
     }
 
     /// Everything, for other programs.

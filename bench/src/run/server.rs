@@ -8,6 +8,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use crate::cell::Deflate;
 use crate::failure::Failure;
 use crate::measure::Rig;
 use crate::peer::Peer;
@@ -25,12 +26,20 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn start(rig: &Rig, peer: &Peer, tls: bool) -> Result<Self, Failure> {
+    pub(crate) fn start(
+        rig: &Rig,
+        peer: &Peer,
+        tls: bool,
+        deflate: Option<Deflate>,
+    ) -> Result<Self, Failure> {
         let mut command = pinned(rig.server_core, &peer.command(rig));
         if tls {
             command
                 .arg("--tls")
                 .args([&rig.certificate.chain, &rig.certificate.key]);
+        }
+        if let Some(deflate) = deflate {
+            command.args(["--deflate", deflate.name()]);
         }
         let mut child = command
             .stdin(Stdio::null())
@@ -64,9 +73,9 @@ impl Server {
         self.child.id()
     }
 
-    pub(crate) fn url(&self) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         let scheme = if self.tls { "wss" } else { "ws" };
-        format!("{scheme}://127.0.0.1:{}/", self.port)
+        format!("{scheme}://127.0.0.1:{}{path}", self.port)
     }
 }
 
