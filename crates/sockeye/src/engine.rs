@@ -447,8 +447,9 @@ impl Engine {
         Ok(())
     }
 
-    /// The protocol of a key and the core, at the same time.
-    pub(crate) fn parts<P: Protocol>(
+    /// A hosted protocol and the core at the same time, as [`Handle::call`] gives them. What is
+    /// sent here goes out in the next [`turn`](Self::turn) or [`service`](Self::service).
+    pub fn parts<P: Protocol>(
         &mut self,
         key: ProtocolKey<P>,
     ) -> Option<(&mut P, &mut Core)> {
