@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod bench;
 mod connect;
 mod failure;
 mod narrator;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::run(args).map(|()| ExitCode::SUCCESS),
         Command::Connect(args) => connect::run(args).map(|()| ExitCode::SUCCESS),
         Command::Ping(args) => ping::run(args),
+        Command::Bench(args) => bench::run(*args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "sockeye", &mut script);

@@ -3,6 +3,7 @@
 //! Values leave here in the types that the engine takes; what they mean is decided elsewhere.
 //! Whatever is wrong with the command line itself is told by clap, with exit status 2.
 
+mod bench;
 mod remote;
 mod tls;
 
@@ -17,10 +18,11 @@ use sockeye::deflate::Settings;
 use sockeye::net::Bind;
 use url::Url;
 
+pub(crate) use self::bench::{BenchArgs, Sizes};
 pub(crate) use self::remote::{RemoteArgs, Resolve};
 pub(crate) use self::tls::{ClientCert, ClientTlsArgs, ServeTlsArgs};
 
-/// WebSocket and HTTP: a server, a client, a ping.
+/// WebSocket and HTTP: a server, a client, a ping, a load generator.
 #[derive(Debug, Parser)]
 #[command(
     name = "sockeye",
@@ -33,6 +35,7 @@ Examples:
   sockeye connect ws://127.0.0.1:7681/mirror  type messages, read what comes
   echo hello | sockeye connect ws://127.0.0.1:7681/echo --count 1
   sockeye ping wss://example.org/feed -c 3
+  sockeye bench 127.0.0.1:7681/echo -c 100    load it, and measure
   sockeye completions bash > ~/.local/share/bash-completion/completions/sockeye
 
 Without a command, `sockeye` does `sockeye serve`. `sockeye COMMAND --help` tells more."
@@ -62,6 +65,8 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     Connect(ConnectArgs),
     Ping(PingArgs),
+    // Boxed: it has many options.
+    Bench(Box<BenchArgs>),
     /// Print the completions of a shell
     #[command(after_help = "\
 Examples:
