@@ -13,6 +13,8 @@ use super::plan::Plan;
 
 /// How long the server may take to answer our Close.
 const CLOSE: Duration = Duration::from_secs(3);
+/// How long answers are waited for when somebody wants to see an end.
+const HASTE: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Phase {
@@ -150,7 +152,10 @@ impl Course {
         self.interrupted = true;
         match self.phase {
             Phase::Opening | Phase::WarmUp | Phase::Draining => self.close(now),
-            Phase::Measuring => self.drain(now),
+            Phase::Measuring => {
+                self.wait = self.wait.min(nanos(HASTE));
+                self.drain(now);
+            }
             Phase::Closing => self.finish(),
             Phase::Over => {}
         }

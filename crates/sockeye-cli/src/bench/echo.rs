@@ -15,7 +15,7 @@ use super::load::{IN_FLIGHT, Shared, has_room};
 use super::plan::{Pace, Plan};
 use super::schedule::{Schedule, Share, Turns};
 
-/// Messages of a connection that were passed over and may still come.
+/// Messages of a connection that were passed over and are still waited for.
 const MOST_SKIPPED: usize = 64;
 
 #[derive(Debug)]
@@ -27,6 +27,7 @@ pub(super) struct Echo {
     /// The connections that take turns.
     order: Vec<usize>,
     lanes: Vec<Lane>,
+    /// Messages in flight or passed over.
     outstanding: usize,
 }
 
@@ -44,7 +45,9 @@ struct Lane {
     /// The number of the next message.
     number: u64,
     flights: VecDeque<Flight>,
-    /// Numbers that were passed over.
+    /// The number of the message that came back last.
+    done: Option<u64>,
+    /// Numbers of messages that were passed over and may still come.
     skipped: VecDeque<u64>,
     /// Of an open loop: what it is to send when.
     share: Option<Share>,
@@ -255,6 +258,7 @@ impl Echo {
         match before {
             Some(flight) if lane.echo.right && lane.echo.len == expected.len() && is_kind => {
                 lane.flights.pop_front();
+                lane.done = Some(flight.number);
                 self.outstanding -= 1;
                 shared
                     .tally
@@ -278,26 +282,30 @@ impl Echo {
         let is = |number| chunk.first && is_kind && contents.bytes(index, number) == &*chunk.data;
         if let Some(place) = lane.skipped.iter().position(|number| is(*number)) {
             let number = lane.skipped.remove(place).unwrap_or_default();
-            tally.faults.take_back(Fault::Missing);
+            self.outstanding -= 1;
             let text = format_args!("connection {index}, message {number}");
             return tally.fail(now, Fault::OutOfOrder, text);
+        }
+        if lane.done.is_some_and(is) {
+            let text = format_args!("connection {index}, once more");
+            return tally.fail(now, Fault::Unasked, text);
         }
         let Some(due) = lane.flights.front().copied() else {
             let text = format_args!("connection {index}, {} bytes", echo.len);
             return tally.fail(now, Fault::Unasked, text);
         };
         if let Some(place) = lane.flights.iter().position(|flight| is(flight.number)) {
-            // Those before it are passed over; the echo itself is right.
-            for flight in lane.flights.drain(..place) {
-                let text = format_args!("connection {index}, message {}", flight.number);
+            // The echo itself is right; those before it may come yet, or never.
+            let passed = lane.flights.drain(..place).map(|flight| flight.number);
+            lane.skipped.extend(passed);
+            while lane.skipped.len() > MOST_SKIPPED {
+                let number = lane.skipped.pop_front().unwrap_or_default();
+                let text = format_args!("connection {index}, message {number}");
                 tally.faults.add(Fault::Missing, text);
-                if lane.skipped.len() == MOST_SKIPPED {
-                    lane.skipped.pop_front();
-                }
-                lane.skipped.push_back(flight.number);
                 self.outstanding -= 1;
             }
             if let Some(flight) = lane.flights.pop_front() {
+                lane.done = Some(flight.number);
                 self.outstanding -= 1;
                 tally.complete(&shared.course, flight.due, now, echo.len);
             }
@@ -320,7 +328,7 @@ impl Echo {
     /// The connection is gone, and what was in flight on it.
     pub(super) fn on_close(&mut self, shared: &mut Shared, index: usize) {
         if let Some(lane) = self.lanes.get_mut(index) {
-            let lost = lane.flights.len();
+            let lost = lane.flights.len() + lane.skipped.len();
             self.outstanding -= lost;
             shared.tally.faults.add_many(Fault::Missing, lost as u64);
             *lane = Lane::default();
@@ -342,6 +350,7 @@ impl Echo {
     pub(super) fn give_up(&mut self) -> u64 {
         for lane in &mut self.lanes {
             lane.flights.clear();
+            lane.skipped.clear();
         }
         std::mem::take(&mut self.outstanding) as u64
     }

@@ -135,7 +135,14 @@ impl Load {
     /// Does what is due; returns when something will be, if that is a matter of time.
     pub(super) fn tick(&mut self, key: ProtocolKey<Self>, core: &mut Core) -> Option<u64> {
         let now = self.now();
-        self.step(key, core, now);
+        // A phase may be over as soon as it has begun.
+        loop {
+            let phase = self.shared.course.phase();
+            self.step(key, core, now);
+            if self.shared.course.phase() == phase {
+                break;
+            }
+        }
         let course = &self.shared.course;
         let work = match (&self.work, course.phase()) {
             (_, Phase::Closing | Phase::Over) => None,
@@ -213,15 +220,23 @@ impl Load {
             Work::Churn(churn) => churn.is_hopeless(),
             _ => self.fleet.open() == 0,
         };
-        if left || self.shared.is_all_sent() && self.is_done() {
-            // The last answer ends the window.
-            let end = self.shared.tally.heard.unwrap_or(now);
-            self.drain(end.saturating_add(1).min(now));
-        } else if self.is_waiting() && self.patience() <= now {
-            let seconds = self.wait as f64 / 1e9;
-            let text = format_args!("no answer for {seconds} s");
-            self.shared.tally.faults.add(Fault::Stalled, text);
-            self.drain(now);
+        let all_sent = self.shared.is_all_sent();
+        let late = self.is_waiting() && self.patience() <= now;
+        // The last answer ends the window, however long others were waited for.
+        let last = self
+            .shared
+            .tally
+            .heard
+            .map_or(now, |heard| heard.saturating_add(1));
+        if left || all_sent && self.is_done() {
+            self.drain(last.min(now));
+        } else if late {
+            if !all_sent {
+                let seconds = self.wait as f64 / 1e9;
+                let text = format_args!("no answer for {seconds} s");
+                self.shared.tally.faults.add(Fault::Stalled, text);
+            }
+            self.drain(if all_sent { last.min(now) } else { now });
             self.shared.course.stop_waiting(now);
         }
     }
@@ -284,7 +299,8 @@ impl Load {
         let missing = match &mut self.work {
             Work::Echo(echo) => echo.give_up(),
             Work::Broadcast(broadcast) => broadcast.give_up(),
-            Work::Churn(_) | Work::Idle => 0,
+            Work::Churn(churn) => churn.outstanding() as u64,
+            Work::Idle => 0,
         };
         let faults = &mut self.shared.tally.faults;
         // Who ends early by hand does not blame the server for what was under way.

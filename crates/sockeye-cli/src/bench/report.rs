@@ -118,6 +118,9 @@ pub(super) struct Errors {
     pub(super) total: u64,
     /// How many of each kind; kinds that did not occur are left out.
     pub(super) kinds: BTreeMap<&'static str, u64>,
+    /// The kinds in words, in the plural.
+    #[serde(skip)]
+    pub(super) words: BTreeMap<&'static str, String>,
     /// What happened to connections, and the first message of each kind.
     pub(super) details: Vec<Detail>,
 }
@@ -125,9 +128,6 @@ pub(super) struct Errors {
 #[derive(Debug, Serialize)]
 pub(super) struct Detail {
     pub(super) kind: &'static str,
-    /// The kind in words, in the plural.
-    #[serde(skip)]
-    pub(super) words: String,
     pub(super) text: String,
     pub(super) count: u64,
 }
@@ -139,7 +139,10 @@ pub(super) struct Generator {
     pub(super) cpu_kernel_s: f64,
     /// 1 is a whole core.
     pub(super) cpu_of_core: f64,
-    /// Why it was the bottleneck: `cpu` or `late`; `null` if it was not.
+    /// How long it had something to do, but got no core.
+    pub(super) waited_for_core_s: f64,
+    /// Why it was the bottleneck: `cpu` (it worked all the time), `starved` (it would have, but got no
+    /// core) or `late` (it sent too late); `null` if it was not.
     pub(super) bottleneck: Option<&'static str>,
 }
 
@@ -272,12 +275,13 @@ impl Errors {
     fn new(load: &Load) -> Self {
         let faults = &load.shared.tally.faults;
         let mut kinds = BTreeMap::new();
+        let mut words = BTreeMap::new();
         let mut details = Vec::new();
         for (fault, count, texts) in faults.iter() {
             kinds.insert(fault.name(), count);
+            words.insert(fault.name(), fault.to_string());
             let detail = |text: &str, count| Detail {
                 kind: fault.name(),
-                words: fault.to_string(),
                 text: text.to_owned(),
                 count,
             };
@@ -286,6 +290,7 @@ impl Errors {
         Self {
             total: faults.total(),
             kinds,
+            words,
             details,
         }
     }
@@ -294,18 +299,22 @@ impl Errors {
 impl Generator {
     fn new(load: &Load, seconds: f64) -> Self {
         let tally = &load.shared.tally;
-        let of_core = match seconds > 0.0 {
-            true => load.cpu.total() / seconds,
+        let part = |spent: f64| match seconds > 0.0 {
+            true => spent / seconds,
             false => 0.0,
         };
+        let of_core = part(load.cpu.total());
+        let is_restless = part(load.cpu.total() + load.cpu.waited) >= BUSY;
         let is_late = tally.late as f64 >= tally.sent as f64 * MANY_LATE && tally.late > 0;
         Self {
             cpu_user_s: load.cpu.user,
             cpu_kernel_s: load.cpu.kernel,
             cpu_of_core: of_core,
-            bottleneck: match (of_core >= BUSY, is_late) {
-                (true, _) => Some("cpu"),
-                (_, true) => Some("late"),
+            waited_for_core_s: load.cpu.waited,
+            bottleneck: match (of_core >= BUSY, is_restless, is_late) {
+                (true, ..) => Some("cpu"),
+                (_, true, _) => Some("starved"),
+                (.., true) => Some("late"),
                 _ => None,
             },
         }

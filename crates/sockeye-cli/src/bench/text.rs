@@ -38,16 +38,17 @@ impl Report {
             true => 100.0 * seconds / self.measured_s,
             false => 0.0,
         };
-        line(
-            &mut out,
-            "generator",
-            &format!(
-                "took {:.0} % of a core itself: user {:.0} %, kernel {:.0} %",
-                100.0 * generator.cpu_of_core,
-                part(generator.cpu_user_s),
-                part(generator.cpu_kernel_s)
-            ),
+        let mut text = format!(
+            "took {:.0} % of a core itself: user {:.0} %, kernel {:.0} %",
+            100.0 * generator.cpu_of_core,
+            part(generator.cpu_user_s),
+            part(generator.cpu_kernel_s)
         );
+        if part(generator.waited_for_core_s) >= 0.5 {
+            let waited = part(generator.waited_for_core_s);
+            let _ = write!(text, "; waited for one {waited:.0} % of the time");
+        }
+        line(&mut out, "generator", &text);
         self.errors(&mut out);
         self.cautions(&mut out);
         out
@@ -195,7 +196,7 @@ impl Report {
         let mut text = match open_loop.late {
             0 => "all in time".to_owned(),
             late => format!(
-                "{} more than 1 ms late, {} at most: this side was busy",
+                "{} more than 1 ms late, {} at most, on this side",
                 count(late),
                 time(open_loop.latest_us * 1e3)
             ),
@@ -223,7 +224,7 @@ impl Report {
         for (kind, number) in &errors.kinds {
             let details = errors.details.iter().filter(|detail| detail.kind == *kind);
             let details: Vec<_> = details.collect();
-            let words = details.first().map_or(*kind, |detail| &*detail.words);
+            let words = errors.words.get(kind).map_or(*kind, String::as_str);
             let _ = writeln!(out, "{:>13}  {words}", count(*number));
             for detail in details {
                 let text = terminal::harmless(&detail.text).replace('\n', " ");
@@ -243,6 +244,10 @@ impl Report {
             Some("cpu") => caution(
                 "The generator was the bottleneck: its core was busy. The server can do more than this,\n\
                  and latencies include waiting for the generator.",
+            ),
+            Some("starved") => caution(
+                "The generator was the bottleneck: it had work all the time, but had to share its core.\n\
+                 Latencies include that; try a machine that has nothing else to do.",
             ),
             Some(_) => caution(
                 "The generator was the bottleneck: it sent too late. Latencies include that delay; try\n\

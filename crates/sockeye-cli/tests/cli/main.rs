@@ -6,6 +6,7 @@
     reason = "the lint spares test functions, but not what they call"
 )]
 
+mod bench;
 mod certificate;
 mod client_options;
 mod connect;

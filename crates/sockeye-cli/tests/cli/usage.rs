@@ -18,6 +18,10 @@ fn help_teaches_by_examples() {
             &["--count", "Exit status", "Examples:", "echo hello |"],
         ),
         (&["ping", "--help"], &["-W", "Exit status", "Examples:"]),
+        (
+            &["bench", "--help"],
+            &["--rate", "--broadcast", "Exit status", "Examples:"],
+        ),
         (&["completions", "--help"], &["bash", "Examples:"]),
     ] {
         let ended = run(args, "");
