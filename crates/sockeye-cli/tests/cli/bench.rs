@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::certificate::Folder;
 use crate::peer::{BINARY, CLOSE, Frame, Host, TEXT, close};
 use crate::process::{Ended, Running, Server, read_all, run};
+use crate::prompt::Session;
 
 /// Runs with `--json`; returns the status and the report.
 fn bench(args: &[&str]) -> (i32, Value) {
@@ -464,6 +465,25 @@ fn ctrl_c_ends_early_with_the_figures_so_far() {
         "{}",
         ended.text()
     );
+}
+
+#[test]
+fn at_a_terminal_it_shows_how_far_it_is() {
+    let host = Host::new();
+    let args = ["bench", &host.url(), "-c", "1", "-d", "600"];
+    let mut session = Session::start(&args, false);
+    let mut peer = host.accept_socket();
+    let frame = peer.receive().unwrap();
+    session.see("measuring");
+    session.see("1 open, 0.00 messages/s");
+    peer.send(frame.opcode, frame.data);
+    session.see(", 50 % ");
+    session.press("\x03");
+    assert_eq!(peer.receive_close(), 1000);
+    peer.send(CLOSE, close(1000, ""));
+    drop(peer);
+    session.see("then interrupted");
+    assert_eq!(session.end().0, Some(0));
 }
 
 #[test]
