@@ -9,6 +9,8 @@ use super::{Deflate, parse_count, parse_duration, parse_size};
 
 /// The largest message that `bench` sends.
 const MOST: usize = 1 << 30;
+/// Linux gives no process a larger number.
+const PIDS: i64 = 1 << 22;
 
 /// Load a WebSocket server, and measure how fast and how soon it answers
 ///
@@ -38,6 +40,7 @@ Examples:
   sockeye bench wss://example.org/echo -c 500 --ramp-up 5 --rate 20k -d 60
   sockeye bench 127.0.0.1:7681/echo -s 64,1K-4K,64K --text --deflate
   sockeye bench 127.0.0.1:7681/echo -n 100000 --json | jq .latency_us.p99
+  sockeye bench 127.0.0.1:7681/echo -c 100 --watch $(pidof sockeye)
 
   sockeye bench 127.0.0.1:7681/broadcast --broadcast -c 1000 --rate 100
   sockeye bench 127.0.0.1:7681/echo --connect --concurrency 64
@@ -156,6 +159,10 @@ pub(crate) struct BenchArgs {
     /// Connections that are being opened at the same time (with --connect: or closed)
     #[arg(long, value_name = "N", value_parser = parse_count, default_value = "64")]
     pub(crate) concurrency: usize,
+
+    /// Tell the processor time and memory of this process too: the server, if it runs here
+    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..=PIDS))]
+    pub(crate) watch: Option<u32>,
 
     /// Print the report as JSON: numbers without rounding, units in the names
     #[arg(long)]

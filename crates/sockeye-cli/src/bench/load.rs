@@ -11,13 +11,14 @@ use sockeye::{
 
 use super::broadcast::Broadcast;
 use super::churn::Churn;
-use super::clock::{Clock, Cpu};
+use super::clock::Clock;
 use super::course::{Course, Phase};
 use super::echo::Echo;
 use super::fault::Fault;
 use super::fleet::Fleet;
 use super::plan::{Mode, Plan};
 use super::tally::Tally;
+use super::watch::Meter;
 use crate::failure::Failure;
 use crate::remote;
 
@@ -74,9 +75,8 @@ pub(super) struct Load {
     work: Work,
     ramps_load: bool,
     wait: u64,
-    /// Processor time at the beginning of the window, and what was spent in it.
-    cpu_before: Option<Cpu>,
-    pub(super) cpu: Cpu,
+    /// What is spent in the window.
+    pub(super) meter: Meter,
     /// What compression the server agreed to, of the first connection.
     pub(super) deflate: Option<sockeye::deflate::Settings>,
     pub(super) subprotocol: Option<String>,
@@ -109,8 +109,7 @@ impl Load {
             work,
             ramps_load: plan.ramps_load(),
             wait: super::clock::nanos(plan.wait),
-            cpu_before: None,
-            cpu: Cpu::default(),
+            meter: Meter::new(plan.watch)?,
             deflate: None,
             subprotocol: None,
         })
@@ -124,7 +123,7 @@ impl Load {
     pub(super) fn interrupt(&mut self) {
         let now = self.now();
         self.shared.course.interrupt(now);
-        self.stop_clock();
+        self.meter.stop();
     }
 
     /// Whether the run is over.
@@ -167,7 +166,7 @@ impl Load {
             self.open(key, core, now);
         }
         if self.shared.course.begins(now) {
-            self.cpu_before = Some(Cpu::now());
+            self.meter.start();
         }
         if self.shared.course.is_due(now) {
             self.drain(now);
@@ -282,20 +281,14 @@ impl Load {
 
     fn drain(&mut self, now: u64) {
         self.shared.course.drain(now);
-        self.stop_clock();
-    }
-
-    fn stop_clock(&mut self) {
-        if let Some(before) = self.cpu_before.take() {
-            self.cpu = Cpu::now().since(before);
-        }
+        self.meter.stop();
     }
 
     /// Nothing more is waited for.
     fn close(&mut self, core: &mut Core, now: u64) {
         let unsent = self.unsent();
         self.shared.course.close(now);
-        self.stop_clock();
+        self.meter.stop();
         let missing = match &mut self.work {
             Work::Echo(echo) => echo.give_up(),
             Work::Broadcast(broadcast) => broadcast.give_up(),

@@ -24,6 +24,7 @@ mod tally;
 mod text;
 mod timer;
 mod unit;
+mod watch;
 
 use std::io::Write as _;
 use std::process::{self, ExitCode};

@@ -52,6 +52,8 @@ pub(super) struct Plan {
     pub(super) ramp_up: Option<Duration>,
     pub(super) warm_up: Duration,
     pub(super) wait: Duration,
+    /// The server's process.
+    pub(super) watch: Option<u32>,
 }
 
 impl Plan {
@@ -84,6 +86,7 @@ impl Plan {
             ramp_up: args.ramp_up,
             warm_up: args.warm_up.unwrap_or_default(),
             wait: args.wait,
+            watch: args.watch,
         };
         plan.check().map(|()| plan)
     }

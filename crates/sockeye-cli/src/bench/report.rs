@@ -39,6 +39,8 @@ pub(super) struct Report {
     pub(super) open_loop: Option<OpenLoop>,
     pub(super) errors: Errors,
     pub(super) generator: Generator,
+    /// The watched process; `null` without one.
+    pub(super) server: Option<Server>,
 }
 
 /// What was asked for.
@@ -146,6 +148,21 @@ pub(super) struct Generator {
     pub(super) bottleneck: Option<&'static str>,
 }
 
+/// What the watched process spent within the time.
+#[derive(Debug, Serialize)]
+pub(super) struct Server {
+    pub(super) pid: u32,
+    pub(super) cpu_s: f64,
+    /// 1 is a whole core.
+    pub(super) cpu_of_core: f64,
+    /// For each message, delivery, or connection opened and closed.
+    pub(super) cpu_us_each: Option<f64>,
+    /// Memory in use at the end.
+    pub(super) resident_bytes: Option<u64>,
+    /// By how much it grew since nobody was connected, for each connection.
+    pub(super) grown_bytes_per_connection: Option<f64>,
+}
+
 impl Times {
     fn of(histogram: &Histogram<u64>) -> Option<Self> {
         let at = |quantile| histogram.value_at_quantile(quantile) as f64 / 1e3;
@@ -206,6 +223,7 @@ impl Report {
             }),
             errors: Errors::new(load),
             generator: Generator::new(load, seconds),
+            server: Server::new(load, seconds),
         }
     }
 
@@ -296,21 +314,40 @@ impl Errors {
     }
 }
 
+impl Server {
+    fn new(load: &Load, seconds: f64) -> Option<Self> {
+        let spent = load.meter.server?;
+        let completed = load.shared.tally.completed;
+        let both = spent.resident_before.zip(spent.resident);
+        let grown = both.map(|(before, after)| after as f64 - before as f64);
+        let open = load.fleet.opened();
+        Some(Self {
+            pid: spent.pid,
+            cpu_s: spent.cpu,
+            cpu_of_core: spent.cpu / seconds,
+            cpu_us_each: (completed > 0).then(|| spent.cpu * 1e6 / completed as f64),
+            resident_bytes: spent.resident,
+            grown_bytes_per_connection: grown.filter(|_| open > 0).map(|grown| grown / open as f64),
+        })
+    }
+}
+
 impl Generator {
     fn new(load: &Load, seconds: f64) -> Self {
         let tally = &load.shared.tally;
+        let own = load.meter.own;
         let part = |spent: f64| match seconds > 0.0 {
             true => spent / seconds,
             false => 0.0,
         };
-        let of_core = part(load.cpu.total());
-        let is_restless = part(load.cpu.total() + load.cpu.waited) >= BUSY;
+        let of_core = part(own.total());
+        let is_restless = part(own.total() + own.waited) >= BUSY;
         let is_late = tally.late as f64 >= tally.sent as f64 * MANY_LATE && tally.late > 0;
         Self {
-            cpu_user_s: load.cpu.user,
-            cpu_kernel_s: load.cpu.kernel,
+            cpu_user_s: own.user,
+            cpu_kernel_s: own.kernel,
             cpu_of_core: of_core,
-            waited_for_core_s: load.cpu.waited,
+            waited_for_core_s: own.waited,
             bottleneck: match (of_core >= BUSY, is_restless, is_late) {
                 (true, ..) => Some("cpu"),
                 (_, true, _) => Some("starved"),

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 
 use super::report::{Report, Times};
-use super::unit::{byte_rate, count, plural, rate, time};
+use super::unit::{byte_rate, bytes, count, plural, rate, time};
 use crate::terminal;
 
 const TITLE: Style = Style::new().bold();
@@ -49,6 +49,7 @@ impl Report {
             let _ = write!(text, "; waited for one {waited:.0} % of the time");
         }
         line(&mut out, "generator", &text);
+        self.server(&mut out);
         self.errors(&mut out);
         self.cautions(&mut out);
         out
@@ -209,6 +210,22 @@ impl Report {
             );
         }
         line(out, "sending", &text);
+    }
+
+    /// What the watched process spent.
+    fn server(&self, out: &mut String) {
+        let Some(server) = &self.server else { return };
+        let mut text = format!("took {:.0} % of a core", 100.0 * server.cpu_of_core);
+        if let Some(micros) = server.cpu_us_each {
+            let _ = write!(text, ", {} each", time(micros * 1e3));
+        }
+        if let Some(len) = server.resident_bytes {
+            let _ = write!(text, "; {} of memory", bytes(len as f64));
+        }
+        if let (Some(grown), true) = (server.grown_bytes_per_connection, self.mode == "idle") {
+            let _ = write!(text, ", {} more for each connection", bytes(grown.max(0.0)));
+        }
+        line(out, "server", &text);
     }
 
     fn errors(&self, out: &mut String) {

@@ -16,6 +16,7 @@ pub(super) fn count(number: u64) -> String {
 /// A number with three significant digits, or all of its whole ones.
 fn three(value: f64) -> String {
     match value {
+        value if value < 0.005 => "0".to_owned(),
         value if value >= 999.5 => count(value.round() as u64),
         value if value >= 99.95 => format!("{value:.0}"),
         value if value >= 9.995 => format!("{value:.1}"),
@@ -39,7 +40,12 @@ pub(super) fn time(nanos: f64) -> String {
 
 /// Bytes a second.
 pub(super) fn byte_rate(value: f64) -> String {
-    const UNITS: [&str; 4] = ["B/s", "KiB/s", "MiB/s", "GiB/s"];
+    format!("{}/s", bytes(value))
+}
+
+/// Bytes in binary units.
+pub(super) fn bytes(value: f64) -> String {
+    const UNITS: [&str; 4] = ["B", "KiB", "MiB", "GiB"];
     let mut value = value;
     let mut index = 0;
     while value >= 1023.5 && index + 1 < UNITS.len() {
@@ -78,7 +84,7 @@ mod tests {
     #[test]
     fn times_have_three_digits_and_a_unit() {
         for (nanos, text) in [
-            (0.0, "0.00 µs"),
+            (0.0, "0 µs"),
             (950.0, "0.95 µs"),
             (61_249.0, "61.2 µs"),
             (999_400.0, "999 µs"),

@@ -115,6 +115,7 @@ fn every_echo_is_counted() {
     assert_eq!(report["open_loop"], Value::Null);
     assert_eq!(report["interrupted"], false);
     assert!(number(&report["generator"]["cpu_of_core"]) >= 0.0);
+    assert_eq!(report["server"], Value::Null);
 }
 
 #[test]
@@ -283,7 +284,11 @@ fn connections_come_and_go() {
 fn idle_connections_are_held() {
     let server = Server::start(&[]);
     let url = server.url("/echo");
-    let report = passes(&[&url, "--idle", "-c", "30", "-d", "0.2"]);
+    let pid = server.id().to_string();
+    let report = passes(&[&url, "--idle", "-c", "30", "-d", "0.2", "--watch", &pid]);
+    assert_eq!(report["server"]["pid"], server.id());
+    assert!(number(&report["server"]["resident_bytes"]) > 100_000.0);
+    assert!(report["server"]["grown_bytes_per_connection"].is_f64());
     assert_eq!(report["connections"]["opened"], 30);
     assert_eq!(report["connections"]["lost"], 0);
     assert_eq!(report["measured_s"], 0.2);
@@ -475,7 +480,7 @@ fn at_a_terminal_it_shows_how_far_it_is() {
     let mut peer = host.accept_socket();
     let frame = peer.receive().unwrap();
     session.see("measuring");
-    session.see("1 open, 0.00 messages/s");
+    session.see("1 open, 0 messages/s");
     peer.send(frame.opcode, frame.data);
     session.see(", 50 % ");
     session.press("\x03");
