@@ -1,4 +1,4 @@
-//! The options that `connect` and `ping` share: whom to connect to, which way, and what to say
+//! The options that `connect`, `ping` and `bench` share: whom to connect to, which way, and what to say
 //! there.
 
 use std::net::IpAddr;

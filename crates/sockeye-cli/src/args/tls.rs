@@ -68,7 +68,7 @@ impl TlsBackend {
     }
 }
 
-/// Whom `connect` and `ping` trust, and who they are.
+/// Whom `connect`, `ping` and `bench` trust, and who they are.
 #[derive(Args, Debug, Default)]
 #[command(next_help_heading = "TLS, for wss:// URLs")]
 pub(crate) struct ClientTlsArgs {

@@ -377,6 +377,30 @@ fn silence_is_not_waited_for_for_ever() {
 }
 
 #[test]
+fn a_server_that_takes_nothing_is_not_sent_everything() {
+    let host = Host::new();
+    let url = host.url();
+    let args = [
+        "bench", "--json", &url, "-c", "1", "--rate", "1M", "-W", "0.5", "-s", "4K",
+    ];
+    let mut running = Running::start(&args);
+    let stdout = read_all(running.stdout());
+    let peer = host.accept_socket();
+    // What could be sent has gone out when nothing was answered for so long.
+    let (status, _) = running.wait();
+    drop(peer);
+    let report: Value = serde_json::from_slice(&stdout.join().unwrap()).unwrap();
+    assert_eq!(status.code(), Some(1), "{report:#}");
+    let kinds = &report["errors"]["kinds"];
+    let [missing, unsent] = ["missing", "unsent"].map(|kind| kinds[kind].as_u64().unwrap());
+    // As many as may be in flight at most, and far more are due.
+    assert!((1..=4096).contains(&missing), "{report:#}");
+    assert!(unsent >= 400_000, "{report:#}");
+    assert_eq!(report["messages"]["sent"], missing);
+    assert!(report["open_loop"]["held_back"].is_u64());
+}
+
+#[test]
 fn a_server_that_goes_is_told() {
     for how in ["close", "cut"] {
         let (url, peer) = peer(move |number, frame| match (number, how) {
