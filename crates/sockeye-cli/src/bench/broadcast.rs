@@ -381,3 +381,46 @@ impl Broadcast {
         flights.map(|flight| flight.missing as u64).sum()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sockeye::Message;
+
+    use super::*;
+    use crate::args::Sizes;
+
+    fn message(contents: &Contents) -> Vec<u8> {
+        match contents.stamped(3, 5, &mut Vec::new()) {
+            Message::Text(text) => text.as_bytes().to_vec(),
+            Message::Binary(data) => data.to_vec(),
+        }
+    }
+
+    #[test]
+    fn a_message_is_recognised_wherever_it_is_cut() {
+        let sizes = Sizes {
+            text: String::new(),
+            ranges: vec![(40, 40)],
+        };
+        let contents = Contents::new(&sizes, false);
+        let whole = message(&contents);
+        for step in 1..=whole.len() {
+            let mut arriving = Arriving::default();
+            for piece in whole.chunks(step) {
+                arriving.take(&contents, piece);
+            }
+            assert_eq!((arriving.whose, arriving.len), (Some((3, 5)), 40), "{step}");
+            assert!(!arriving.wrong, "{step}");
+        }
+        for index in 0..whole.len() {
+            let mut wrong = whole.clone();
+            wrong[index] ^= 1;
+            let mut arriving = Arriving::default();
+            arriving.take(&contents, &wrong);
+            assert!(arriving.wrong || arriving.whose != Some((3, 5)), "{index}");
+        }
+        let mut short = Arriving::default();
+        short.take(&contents, &whole[..STAMP - 1]);
+        assert_eq!(short.whose, None);
+    }
+}

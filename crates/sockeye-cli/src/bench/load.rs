@@ -126,6 +126,11 @@ impl Load {
         self.meter.stop();
     }
 
+    /// Whether nothing is sent.
+    pub(super) fn is_idle(&self) -> bool {
+        matches!(self.work, Work::Idle)
+    }
+
     /// Whether the run is over.
     pub(super) fn is_over(&self) -> bool {
         self.shared.course.phase() == Phase::Over

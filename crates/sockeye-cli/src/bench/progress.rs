@@ -32,7 +32,7 @@ impl Progress {
         }
         // Drawn when told to, and not by a thread of its own, which would take time from the load.
         let bar = ProgressBar::with_draw_target(Some(STEPS), ProgressDrawTarget::stderr());
-        let style = ProgressStyle::with_template("{prefix:>9} {bar:24.green} {wide_msg}");
+        let style = ProgressStyle::with_template("{bar:16.green} {wide_msg}");
         if let Ok(style) = style {
             bar.set_style(style.progress_chars("━╸─"));
         }
@@ -54,55 +54,51 @@ impl Progress {
             return;
         }
         self.next = now + nanos(PERIOD);
-        let tally = &load.shared.tally;
-        let course = &load.shared.course;
-        let done = match load.fleet.planned() {
-            0 => tally.completed,
-            _ if course.phase() == Phase::Opening => load.fleet.opened() as u64,
-            _ => tally.completed,
-        };
-        let (then, before) = self.last;
-        let seconds = now.saturating_sub(then) as f64 / 1e9;
-        self.last = (now, done);
-        let (prefix, part) = match course.phase() {
+        let (tally, course) = (&load.shared.tally, &load.shared.course);
+        let open = format!("{} open", count(load.fleet.open() as u64));
+        let (mut text, part) = match course.phase() {
             Phase::Opening => {
-                let planned = load.fleet.planned().max(1);
                 let settled = load.fleet.opened() + load.fleet.failed();
-                ("opening", settled as f64 / planned as f64)
+                let part = settled as f64 / load.fleet.planned().max(1) as f64;
+                (format!("opening: {open}"), part)
             }
-            Phase::WarmUp => ("warm-up", 0.0),
+            Phase::WarmUp => (format!("warming up: {open}"), 0.0),
             Phase::Measuring => {
                 let by_count = load
                     .shared
                     .messages
                     .map(|all| tally.sent as f64 / all as f64);
-                let by_time = course.progress(now);
-                let part = by_count.into_iter().chain(by_time).fold(0.0, f64::max);
-                ("measuring", part)
+                let parts = by_count.into_iter().chain(course.progress(now));
+                (self.speed(load, now), parts.fold(0.0, f64::max))
             }
-            Phase::Draining => ("waiting", 1.0),
-            Phase::Closing | Phase::Over => ("closing", 1.0),
+            Phase::Draining => ("waiting for the last answers".to_owned(), 1.0),
+            Phase::Closing | Phase::Over => ("closing".to_owned(), 1.0),
         };
-        let mut text = format!("{} open", count(load.fleet.open() as u64));
-        if course.phase() == Phase::Measuring && seconds > 0.0 {
-            let speed = rate(done.saturating_sub(before) as f64 / seconds);
-            text = match load.fleet.planned() {
-                0 => format!("{speed} connections/s"),
-                _ => format!("{text}, {speed} messages/s"),
-            };
-            if !tally.latency.is_empty() {
-                let at = |quantile| time(tally.latency.value_at_quantile(quantile) as f64);
-                text.push_str(&format!(", 50 % {}, 99 % {}", at(0.5), at(0.99)));
-            }
-        }
         if tally.faults.total() > 0 {
             text.push_str(&format!(", {} errors", count(tally.faults.total())));
         }
-        self.bar.set_prefix(prefix);
+        if course.phase() == Phase::Measuring && !tally.latency.is_empty() {
+            let at = |quantile| time(tally.latency.value_at_quantile(quantile) as f64);
+            text.push_str(&format!(", 50 % {}, 99 % {}", at(0.5), at(0.99)));
+        }
+        let position = part.clamp(0.0, 1.0) * STEPS as f64;
+        self.bar.set_position(position as u64);
         self.bar.set_message(text);
-        self.bar
-            .set_position((part.clamp(0.0, 1.0) * STEPS as f64) as u64);
-        self.bar.tick();
+    }
+
+    /// What was done since it was asked last.
+    fn speed(&mut self, load: &Load, now: u64) -> String {
+        let tally = &load.shared.tally;
+        let begin = load.shared.course.begin().unwrap_or_default();
+        let (then, before) = self.last.max((begin, 0));
+        self.last = (now, tally.completed);
+        let seconds = now.saturating_sub(then).max(1) as f64 / 1e9;
+        let speed = rate((tally.completed - before) as f64 / seconds);
+        match (load.is_idle(), load.fleet.planned()) {
+            (true, _) => format!("holding: {} open", count(load.fleet.open() as u64)),
+            (_, 0) => format!("{speed} connections/s"),
+            _ => format!("{speed} messages/s"),
+        }
     }
 
     /// Takes it away.

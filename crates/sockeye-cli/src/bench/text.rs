@@ -175,7 +175,7 @@ impl Report {
                 count(connections.opened),
                 time(took * 1e9)
             );
-            if connections.opened > 1 && took > 0.0 {
+            if connections.opened > 1 && took > 0.0 && self.load.ramp_up_s == 0.0 {
                 let _ = write!(text, ", {}/s", rate(connections.opened as f64 / took));
             }
             text.push_str("; ");
