@@ -143,6 +143,8 @@ pub(super) struct Generator {
     pub(super) cpu_of_core: f64,
     /// How long it had something to do, but got no core.
     pub(super) waited_for_core_s: f64,
+    /// Over how long all this was measured.
+    pub(super) span_s: f64,
     /// Why it was the bottleneck: `cpu` (it worked all the time), `starved` (it would have, but got no
     /// core) or `late` (it sent too late); `null` if it was not.
     pub(super) bottleneck: Option<&'static str>,
@@ -222,7 +224,7 @@ impl Report {
                 held_back: tally.held,
             }),
             errors: Errors::new(load),
-            generator: Generator::new(load, seconds),
+            generator: Generator::new(load),
             server: Server::new(load, seconds),
         }
     }
@@ -321,33 +323,39 @@ impl Server {
         let both = spent.resident_before.zip(spent.resident);
         let grown = both.map(|(before, after)| after as f64 - before as f64);
         let open = load.fleet.opened();
+        let of_core = part(spent.cpu, load.meter.span);
         Some(Self {
             pid: spent.pid,
             cpu_s: spent.cpu,
-            cpu_of_core: spent.cpu / seconds,
-            cpu_us_each: (completed > 0).then(|| spent.cpu * 1e6 / completed as f64),
+            cpu_of_core: of_core,
+            cpu_us_each: (completed > 0).then(|| of_core * seconds * 1e6 / completed as f64),
             resident_bytes: spent.resident,
             grown_bytes_per_connection: grown.filter(|_| open > 0).map(|grown| grown / open as f64),
         })
     }
 }
 
+/// A part of a time, 1 for all of it.
+fn part(spent: f64, span: f64) -> f64 {
+    match span > 0.0 {
+        true => spent / span,
+        false => 0.0,
+    }
+}
+
 impl Generator {
-    fn new(load: &Load, seconds: f64) -> Self {
+    fn new(load: &Load) -> Self {
         let tally = &load.shared.tally;
-        let own = load.meter.own;
-        let part = |spent: f64| match seconds > 0.0 {
-            true => spent / seconds,
-            false => 0.0,
-        };
-        let of_core = part(own.total());
-        let is_restless = part(own.total() + own.waited) >= BUSY;
+        let (own, span) = (load.meter.own, load.meter.span);
+        let of_core = part(own.total(), span);
+        let is_restless = part(own.total() + own.waited, span) >= BUSY;
         let is_late = tally.late as f64 >= tally.sent as f64 * MANY_LATE && tally.late > 0;
         Self {
             cpu_user_s: own.user,
             cpu_kernel_s: own.kernel,
             cpu_of_core: of_core,
             waited_for_core_s: own.waited,
+            span_s: span,
             bottleneck: match (of_core >= BUSY, is_restless, is_late) {
                 (true, ..) => Some("cpu"),
                 (_, true, _) => Some("starved"),

@@ -34,8 +34,8 @@ impl Report {
         line(&mut out, "connections", &opened);
         self.sending(&mut out);
         let generator = &self.generator;
-        let part = |seconds: f64| match self.measured_s > 0.0 {
-            true => 100.0 * seconds / self.measured_s,
+        let part = |seconds: f64| match generator.span_s > 0.0 {
+            true => 100.0 * seconds / generator.span_s,
             false => 0.0,
         };
         let mut text = format!(

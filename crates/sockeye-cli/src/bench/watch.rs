@@ -5,6 +5,7 @@
 //! the load.
 
 use std::fs;
+use std::time::Instant;
 
 use nix::time::{ClockId, clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
@@ -60,7 +61,9 @@ pub(super) struct Spent {
 pub(super) struct Meter {
     watched: Option<Watched>,
     resident_before: Option<u64>,
-    begun: Option<(Cpu, Option<f64>)>,
+    begun: Option<(Instant, Cpu, Option<f64>)>,
+    /// Seconds between the two instants: more than the window if its end was noticed late.
+    pub(super) span: f64,
     /// What this process spent.
     pub(super) own: Cpu,
     /// What the other one did.
@@ -74,20 +77,26 @@ impl Meter {
             watched,
             resident_before: watched.and_then(|it| it.resident()),
             begun: None,
+            span: 0.0,
             own: Cpu::default(),
             server: None,
         })
     }
 
     pub(super) fn start(&mut self) {
-        self.begun = Some((Cpu::now(), self.watched.and_then(|it| it.cpu())));
+        self.begun = Some((
+            Instant::now(),
+            Cpu::now(),
+            self.watched.and_then(|it| it.cpu()),
+        ));
     }
 
     /// Only the first time after a start counts.
     pub(super) fn stop(&mut self) {
-        let Some((own, server)) = self.begun.take() else {
+        let Some((begun, own, server)) = self.begun.take() else {
             return;
         };
+        self.span = begun.elapsed().as_secs_f64();
         self.own = Cpu::now().since(own);
         self.server = self.watched.and_then(|watched| {
             Some(Spent {
