@@ -16,5 +16,9 @@ pub(crate) struct Wanted {
     /// Certificate and key of the server, in PEM.
     pub(crate) files: Option<(std::path::PathBuf, std::path::PathBuf)>,
     /// Clients must show a certificate.
+    #[cfg_attr(
+        not(feature = "openssl"),
+        expect(dead_code, reason = "there is no server with TLS")
+    )]
     pub(crate) verify_clients: bool,
 }

@@ -449,10 +449,7 @@ impl Engine {
 
     /// A hosted protocol and the core at the same time, as [`Handle::call`] gives them. What is
     /// sent here goes out in the next [`turn`](Self::turn) or [`service`](Self::service).
-    pub fn parts<P: Protocol>(
-        &mut self,
-        key: ProtocolKey<P>,
-    ) -> Option<(&mut P, &mut Core)> {
+    pub fn parts<P: Protocol>(&mut self, key: ProtocolKey<P>) -> Option<(&mut P, &mut Core)> {
         let hosted = self.protocols.get_mut(usize::from(key.index))?.as_any();
         let hosted = hosted.downcast_mut::<Hosted<P>>()?;
         Some((&mut hosted.protocol, &mut self.core))
