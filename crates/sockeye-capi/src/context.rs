@@ -154,6 +154,8 @@ pub(crate) struct Context {
     pub(crate) unmasked: Cell<bool>,
     /// The program waits by itself.
     pub(crate) is_external: Cell<bool>,
+    /// A thread waits here, without the lock.
+    pub(crate) is_waiting: Cell<bool>,
     /// When the hidden set will be readable at the latest.
     pub(crate) timer: Cell<Option<Instant>>,
     /// Nobody can broadcast any more from another process.
@@ -193,6 +195,7 @@ impl Context {
             scratch: RefCell::default(),
             unmasked: Cell::new(false),
             is_external: Cell::new(true),
+            is_waiting: Cell::new(false),
             timer: Cell::new(None),
             is_deserted: Cell::new(false),
             is_over: Cell::new(false),

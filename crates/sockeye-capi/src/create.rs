@@ -6,7 +6,7 @@ use std::ffi::{CStr, CString};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sockeye::bus;
 use sockeye::net::{Bind, canonical_hostname};
@@ -244,6 +244,9 @@ pub(crate) fn destroy(context: &Context) {
         CONNECTIONS.remove(record.handle);
     }
     CONTEXTS.remove(context.handle);
+    if context.is_waiting.get() {
+        context.watch.borrow().set_timer(Some(Duration::ZERO));
+    }
     // While it is at work it goes with the context, when whoever is in has left.
     drop(context.evict());
     context.watch.borrow_mut().forget_news();

@@ -41,8 +41,13 @@ pub(crate) fn service(home: &Home, timeout_ms: i32) -> i32 {
     let timeout = [timeout, due].into_iter().flatten().min();
     let open = context.watch.borrow().open_set();
     let mut events = Vec::new();
-    // Nobody else could end the context, or send, while this waits.
+    // Other threads could not even end the context otherwise.
+    context.is_waiting.set(true);
     let waited = unlocked(&mut context, || watch::wait(&open, timeout, &mut events));
+    context.is_waiting.set(false);
+    if context.watch.borrow().acknowledge_timer(&events) {
+        context.timer.set(None);
+    }
     if waited.is_err() || context.is_over.get() {
         return NOT_SERVED;
     }
@@ -165,9 +170,11 @@ impl Context {
         [engine, timeout].into_iter().flatten().min()
     }
 
-    /// Sees to it that a program which waits by itself comes back in time.
+    /// Sees to it that whoever waits, the program by itself or another thread here, comes back in
+    /// time.
     pub(crate) fn set_timer(&self) {
-        if !self.is_external.get() || self.is_over.get() {
+        let is_needed = self.is_external.get() || self.is_waiting.get();
+        if !is_needed || self.is_over.get() {
             return;
         }
         let Some(due) = self.next_deadline() else {

@@ -4,7 +4,7 @@
 //! program with a loop of its own polls are the *shown* descriptors, listeners and connections, and
 //! one more: the *hidden* set, which is readable when something is ready that is not shown (the
 //! engine's waker, connections that the program has been told are over), or when a timer has run
-//! out.
+//! out. The timer is in both, since another thread may set it while the library waits.
 //!
 //! Nothing here calls the program: what it is to be told waits in `news`, in order. Each descriptor
 //! that was shown is taken back exactly once.
@@ -134,7 +134,8 @@ impl WatchList {
 
     fn watch_timer(&self) -> io::Result<()> {
         let data = data(self.timer.as_raw_fd());
-        Ok(epoll::add(&self.hidden, &self.timer, data, EventFlags::IN)?)
+        epoll::add(&self.hidden, &self.timer, data, EventFlags::IN)?;
+        Ok(epoll::add(&*self.open, &self.timer, data, EventFlags::IN)?)
     }
 
     /// What the library's own loop waits on.
@@ -293,14 +294,19 @@ impl WatchList {
         if epoll::wait(&self.hidden, spare_capacity(&mut events), Some(&at_once)).is_err() {
             return;
         }
-        if events
-            .iter()
-            .any(|event| number(event) == self.timer.as_raw_fd())
-        {
+        self.acknowledge_timer(&events);
+        self.reports(&events, ready);
+    }
+
+    /// Takes note of the timer, if that is what a wait found.
+    pub(crate) fn acknowledge_timer(&self, events: &[epoll::Event]) -> bool {
+        let timer = self.timer.as_raw_fd();
+        let has_run_out = events.iter().any(|event| number(event) == timer);
+        if has_run_out {
             // The count of it does not matter.
             let _ = rustix::io::read(&self.timer, &mut [0_u8; 8]);
         }
-        self.reports(&events, ready);
+        has_run_out
     }
 
     /// Translates what a wait found.

@@ -1,5 +1,6 @@
 //! OpenSSL: contexts that the program completes, and certificates that it has a say in.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::Weak;
 
@@ -111,7 +112,11 @@ fn demand_certificate(
     let judge = Weak::clone(home);
     builder.set_verify_callback(
         SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT,
-        move |accepted, found| ask(&judge, accepted, found) && accepted,
+        move |accepted, found| {
+            // A panic must not reach OpenSSL, which would end the process.
+            let verdict = catch_unwind(AssertUnwindSafe(|| ask(&judge, accepted, found)));
+            accepted && verdict.unwrap_or(false)
+        },
     );
     load_extra(
         home,

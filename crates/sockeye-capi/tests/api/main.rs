@@ -12,4 +12,5 @@ mod flow;
 mod lifecycle;
 mod nested;
 mod program;
+mod threads;
 mod wire;
