@@ -527,3 +527,121 @@ fn borrow<'fd>(fd: RawFd) -> BorrowedFd<'fd> {
     // system call, which takes a number and answers EBADF for one that is not open.
     unsafe { BorrowedFd::borrow_raw(fd) }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    const HIDDEN: Token = Token(99);
+    const CONNECTION: Token = Token(1);
+
+    fn list() -> WatchList {
+        let mut list = WatchList::new(HIDDEN).unwrap();
+        list.adding = Kind::Connection;
+        list
+    }
+
+    fn news(list: &mut WatchList) -> Vec<&'static str> {
+        std::iter::from_fn(|| list.next_news())
+            .map(|news| match news {
+                News::Add { events, .. } if events == POLLIN => "add in",
+                News::Add { .. } => "add",
+                News::Delete { .. } => "delete",
+                News::Set { events, .. } if events == POLLIN => "set in",
+                News::Set { events, .. } if events == POLLOUT => "set out",
+                News::Clear { events, .. } if events == POLLIN => "clear in",
+                News::Clear { events, .. } if events == POLLOUT => "clear out",
+                News::Set { .. } | News::Clear { .. } => "both",
+            })
+            .collect()
+    }
+
+    #[test]
+    fn what_the_engine_wants_is_told_as_it_changes() {
+        let (near, _far) = UnixStream::pair().unwrap();
+        let mut list = list();
+        list.add(near.as_fd(), CONNECTION, Interest::READ).unwrap();
+        assert_eq!(news(&mut list), ["add in"]);
+        let modify = |list: &mut WatchList, interest| {
+            list.modify(near.as_fd(), CONNECTION, interest).unwrap();
+            news(list)
+        };
+        assert_eq!(modify(&mut list, Interest::BOTH), ["set out"]);
+        assert_eq!(modify(&mut list, Interest::BOTH), [""; 0]);
+        assert_eq!(modify(&mut list, Interest::WRITE), ["clear in"]);
+        assert_eq!(modify(&mut list, Interest::READ), ["clear out", "set in"]);
+        list.remove(near.as_fd()).unwrap();
+        assert_eq!(news(&mut list), ["delete"]);
+        assert!(list.remove(near.as_fd()).is_err());
+        assert_eq!(news(&mut list), [""; 0]);
+    }
+
+    #[test]
+    fn what_the_program_wants_is_told_at_once_and_always() {
+        let (near, _far) = UnixStream::pair().unwrap();
+        let mut list = list();
+        list.add(near.as_fd(), CONNECTION, Interest::READ).unwrap();
+        news(&mut list);
+        list.want_room(CONNECTION);
+        list.want_room(CONNECTION);
+        assert_eq!(news(&mut list), ["set out", "set out"]);
+        list.has_room(CONNECTION);
+        assert_eq!(news(&mut list), ["clear out"]);
+        list.pause(CONNECTION, true);
+        // The engine finds out later.
+        list.modify(near.as_fd(), CONNECTION, Interest::NONE)
+            .unwrap();
+        assert_eq!(news(&mut list), ["clear in"]);
+        list.pause(CONNECTION, false);
+        list.modify(near.as_fd(), CONNECTION, Interest::READ)
+            .unwrap();
+        assert_eq!(news(&mut list), ["set in"]);
+        // Room that the engine waits for itself is not taken away.
+        list.modify(near.as_fd(), CONNECTION, Interest::BOTH)
+            .unwrap();
+        list.want_room(CONNECTION);
+        news(&mut list);
+        list.has_room(CONNECTION);
+        assert_eq!(news(&mut list), [""; 0]);
+    }
+
+    #[test]
+    fn what_is_hidden_is_taken_back_once_and_still_heard_of() {
+        let (near, far) = UnixStream::pair().unwrap();
+        let mut list = list();
+        list.add(near.as_fd(), CONNECTION, Interest::READ).unwrap();
+        news(&mut list);
+        assert!(list.hide(CONNECTION));
+        assert!(!list.hide(CONNECTION));
+        assert_eq!(news(&mut list), ["delete"]);
+        assert_eq!(list.shown(near.as_raw_fd()), None);
+        let mut ready = Vec::new();
+        list.hidden_ready(&mut ready);
+        assert!(ready.is_empty());
+        drop(far);
+        list.hidden_ready(&mut ready);
+        assert_eq!((ready.len(), ready[0].token), (1, CONNECTION));
+        list.renew().unwrap();
+        ready.clear();
+        list.hidden_ready(&mut ready);
+        assert_eq!(ready.len(), 1, "also in a process that was forked off");
+        list.remove(near.as_fd()).unwrap();
+        assert_eq!(news(&mut list), [""; 0]);
+    }
+
+    #[test]
+    fn the_timer_wakes_whoever_waits() {
+        let list = list();
+        let mut events = Vec::new();
+        wait(&list.open_set(), Some(Duration::ZERO), &mut events).unwrap();
+        assert!(events.is_empty());
+        list.set_timer(Some(Duration::ZERO));
+        wait(&list.open_set(), None, &mut events).unwrap();
+        assert!(list.acknowledge_timer(&events));
+        wait(&list.open_set(), Some(Duration::ZERO), &mut events).unwrap();
+        assert!(!list.acknowledge_timer(&events));
+    }
+}
