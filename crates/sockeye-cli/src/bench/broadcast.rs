@@ -291,18 +291,18 @@ impl Broadcast {
         });
         let tally = &mut shared.tally;
         let Some((place, number, sender, expected)) = whose else {
-            let text = format_args!("on connection {lane}, {} bytes", arriving.len);
+            let text = format!("on connection {lane}, {} bytes", arriving.len);
             return tally.fail(now, Fault::Unasked, text);
         };
-        let text = format_args!("message {number} of sender {place} to connection {lane}");
+        let text = || format!("message {number} of sender {place} to connection {lane}");
         if number < *expected {
-            return tally.fail(now, Fault::Unasked, text);
+            return tally.fail(now, Fault::Unasked, text());
         }
         // What was passed over does not come any more.
         for passed in *expected..number {
             tally
                 .faults
-                .add(Fault::Missing, format_args!("before {text}"));
+                .add(Fault::Missing, format!("before {}", text()));
             if let Some(flight) = sender.flight(passed) {
                 flight.missing = flight.missing.saturating_sub(1);
             }
@@ -310,12 +310,12 @@ impl Broadcast {
         *expected = number + 1;
         let len = self.contents.bytes(place, number).len();
         if arriving.len != len {
-            let text = format_args!("{text}: {} bytes instead of {len}", arriving.len);
+            let text = format!("{}: {} bytes instead of {len}", text(), arriving.len);
             tally.fail(now, Fault::WrongLength, text);
         } else if arriving.wrong {
-            tally.fail(now, Fault::WrongContent, text);
+            tally.fail(now, Fault::WrongContent, text());
         } else if (chunk.kind == Kind::Text) != self.contents.is_text() {
-            tally.fail(now, Fault::WrongKind, text);
+            tally.fail(now, Fault::WrongKind, text());
         } else if let Some(flight) = sender.flight(number) {
             tally.complete(&shared.course, flight.due, now, len);
         }

@@ -283,15 +283,15 @@ impl Echo {
         if let Some(place) = lane.skipped.iter().position(|number| is(*number)) {
             let number = lane.skipped.remove(place).unwrap_or_default();
             self.outstanding -= 1;
-            let text = format_args!("connection {index}, message {number}");
+            let text = format!("connection {index}, message {number}");
             return tally.fail(now, Fault::OutOfOrder, text);
         }
         if lane.done.is_some_and(is) {
-            let text = format_args!("connection {index}, once more");
+            let text = format!("connection {index}, once more");
             return tally.fail(now, Fault::Unasked, text);
         }
         let Some(due) = lane.flights.front().copied() else {
-            let text = format_args!("connection {index}, {} bytes", echo.len);
+            let text = format!("connection {index}, {} bytes", echo.len);
             return tally.fail(now, Fault::Unasked, text);
         };
         if let Some(place) = lane.flights.iter().position(|flight| is(flight.number)) {
@@ -300,7 +300,7 @@ impl Echo {
             lane.skipped.extend(passed);
             while lane.skipped.len() > MOST_SKIPPED {
                 let number = lane.skipped.pop_front().unwrap_or_default();
-                let text = format_args!("connection {index}, message {number}");
+                let text = format!("connection {index}, message {number}");
                 tally.faults.add(Fault::Missing, text);
                 self.outstanding -= 1;
             }
@@ -313,10 +313,10 @@ impl Echo {
         }
         lane.flights.pop_front();
         self.outstanding -= 1;
-        let whose = format_args!("connection {index}, message {}", due.number);
+        let whose = format!("connection {index}, message {}", due.number);
         let len = contents.bytes(index, due.number).len();
         if echo.len != len {
-            let text = format_args!("{whose}: {} bytes instead of {len}", echo.len);
+            let text = format!("{whose}: {} bytes instead of {len}", echo.len);
             tally.fail(now, Fault::WrongLength, text);
         } else if echo.right && !is_kind {
             tally.fail(now, Fault::WrongKind, whose);

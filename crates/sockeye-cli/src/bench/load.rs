@@ -237,7 +237,7 @@ impl Load {
         } else if late {
             if !all_sent {
                 let seconds = self.wait as f64 / 1e9;
-                let text = format_args!("no answer for {seconds} s");
+                let text = format!("no answer for {seconds} s");
                 self.shared.tally.faults.add(Fault::Stalled, text);
             }
             self.drain(if all_sent { last.min(now) } else { now });
