@@ -65,6 +65,35 @@ impl CapiArgs {
     }
 }
 
+/// How many connections get how many broadcasts, and how long.
+#[derive(Args, Debug)]
+pub(crate) struct SoakArgs {
+    /// Connections
+    #[arg(long, default_value_t = 1000)]
+    connections: u32,
+    /// Broadcasts a second
+    #[arg(long, default_value_t = 1000)]
+    rate: u32,
+    /// Seconds
+    #[arg(long, default_value_t = 30)]
+    seconds: u32,
+    /// With a library without optimisation
+    #[arg(long)]
+    debug: bool,
+}
+
+impl SoakArgs {
+    /// As a stage among others has time for.
+    fn short() -> Self {
+        Self {
+            connections: 1000,
+            rate: 1000,
+            seconds: 5,
+            debug: true,
+        }
+    }
+}
+
 /// A prefix with the library in it.
 #[derive(Debug)]
 pub(crate) struct Installed {
@@ -155,6 +184,7 @@ fn run_tests(workspace: &Workspace, installed: &Installed) -> Result<(), Failure
     for name in PROBES.iter().chain(&TESTS) {
         run(&[], &plain, name)?;
     }
+    run_soak(workspace, installed, &plain, &SoakArgs::short())?;
     let (run, watched) = (&run, &plain);
     thread::scope(|scope| {
         let sanitized =
@@ -172,6 +202,30 @@ fn run_tests(workspace: &Workspace, installed: &Installed) -> Result<(), Failure
             result.unwrap_or_else(|_| Err(Failure::new("a thread of xtask panicked")))
         })
     })
+}
+
+/// The long run of `soak.c`: with the library as programs get it, unless it is told of another.
+pub(crate) fn soak(workspace: &Workspace, args: &SoakArgs) -> Result<(), Failure> {
+    let installed = install(
+        workspace,
+        &CapiArgs {
+            prefix: None,
+            debug: args.debug,
+        },
+    )?;
+    let folder = build_tests(workspace, &installed, "soak", "-O2")?;
+    run_soak(workspace, &installed, &folder, args)
+}
+
+fn run_soak(
+    workspace: &Workspace,
+    installed: &Installed,
+    folder: &Path,
+    args: &SoakArgs,
+) -> Result<(), Failure> {
+    let mut soak = installed.command(workspace, folder.join("soak"));
+    soak.args([args.connections, args.rate, args.seconds].map(|number| number.to_string()));
+    command::run(&mut soak)
 }
 
 /// Whatever is lost at the end is an error, as is every wrong access. Not what is "possibly" lost:
@@ -205,27 +259,44 @@ fn build_tests(
 
 /// The examples as C, as C++, and as C with the sanitizers; the folder above the three.
 fn build_examples(workspace: &Workspace, installed: &Installed) -> Result<PathBuf, Failure> {
-    let folder = workspace.target("capi-examples");
     for (name, compiler, flags) in [
         ("c", "gcc", ""),
         ("cxx", "g++", ""),
         ("sanitized", "gcc", SANITIZERS),
     ] {
-        let folder = folder.join(name);
-        copy_tree(&workspace.example("c"), &folder)?;
-        let mut make = installed.command(workspace, "make");
-        make.args([
-            "--always-make",
-            "--silent",
-            "--jobs=2",
-            "all",
-            "certificate",
-        ])
-        .arg(format!("CC={compiler}"))
-        .arg(format!("CFLAGS={WARNINGS} {flags}"))
-        .current_dir(&folder);
-        command::run(&mut make)?;
+        build_examples_as(workspace, installed, name, compiler, flags)?;
     }
+    Ok(workspace.target("capi-examples"))
+}
+
+/// The library, and the examples as C, for a browser to look at.
+pub(crate) fn examples(workspace: &Workspace) -> Result<(Installed, PathBuf), Failure> {
+    let installed = install(workspace, &CapiArgs::debug())?;
+    let folder = build_examples_as(workspace, &installed, "c", "gcc", "")?;
+    Ok((installed, folder))
+}
+
+fn build_examples_as(
+    workspace: &Workspace,
+    installed: &Installed,
+    name: &str,
+    compiler: &str,
+    flags: &str,
+) -> Result<PathBuf, Failure> {
+    let folder = workspace.target("capi-examples").join(name);
+    copy_tree(&workspace.example("c"), &folder)?;
+    let mut make = installed.command(workspace, "make");
+    make.args([
+        "--always-make",
+        "--silent",
+        "--jobs=2",
+        "all",
+        "certificate",
+    ])
+    .arg(format!("CC={compiler}"))
+    .arg(format!("CFLAGS={WARNINGS} {flags}"))
+    .current_dir(&folder);
+    command::run(&mut make)?;
     Ok(folder)
 }
 

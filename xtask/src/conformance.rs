@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::capi::Installed;
+use crate::capi::{self, Installed};
 use crate::certificate;
 use crate::command::{self, Failure};
 use crate::compile;
@@ -36,7 +36,7 @@ pub(crate) fn build(workspace: &Workspace) -> Result<Built, Failure> {
 /// All foreign peers: the pytest suite, then the one of Node.
 pub(crate) fn peers(workspace: &Workspace) -> Result<(), Failure> {
     pytest(workspace, &[])?;
-    node(workspace, "peers/node")
+    command::run(&mut node_tests(workspace, "peers/node")?)
 }
 
 /// The pytest suite but the part about the C library, with arguments for pytest.
@@ -77,19 +77,23 @@ fn python_tests(workspace: &Workspace, sockeye: &Path) -> Result<Command, Failur
     Ok(pytest)
 }
 
-/// The demo page in Chromium.
+/// The demo page in Chromium, and that of the C examples.
 pub(crate) fn browser(workspace: &Workspace) -> Result<(), Failure> {
     let Some(chromium) = tool::chromium() else {
         return Err(Failure::new("no Chromium on PATH"));
     };
     println!("browser: {}", chromium.display());
-    node(workspace, "browser")?;
+    let (installed, examples) = capi::examples(workspace)?;
+    let mut node = node_tests(workspace, "browser")?;
+    node.env("C_EXAMPLES", examples)
+        .env("LD_LIBRARY_PATH", installed.lib(""));
+    command::run(&mut node)?;
     println!("screenshots: {}", workspace.target("screenshots").display());
     Ok(())
 }
 
 /// The tests of Node's own runner in a folder of `conformance/`.
-fn node(workspace: &Workspace, folder: &str) -> Result<(), Failure> {
+fn node_tests(workspace: &Workspace, folder: &str) -> Result<Command, Failure> {
     let binary = build(workspace)?.sockeye;
     let folder = workspace.conformance(folder);
     let mut tests: Vec<PathBuf> = std::fs::read_dir(&folder)
@@ -108,7 +112,8 @@ fn node(workspace: &Workspace, folder: &str) -> Result<(), Failure> {
     // One file at a time: two cores, and the browser wants both.
     node.args(["--test", "--test-concurrency=1", "--test-reporter=spec"])
         .args(tests);
-    command::run(for_tests(&mut node, workspace)?.env("SOCKEYE_BIN", binary))
+    for_tests(&mut node, workspace)?.env("SOCKEYE_BIN", binary);
+    Ok(node)
 }
 
 fn for_tests<'c>(

@@ -27,7 +27,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::autobahn::AutobahnArgs;
-use crate::capi::CapiArgs;
+use crate::capi::{CapiArgs, SoakArgs};
 use crate::command::Failure;
 use crate::stage::Stage;
 use crate::workspace::Workspace;
@@ -42,6 +42,7 @@ Examples:
   cargo xtask autobahn client --tls openssl --cases 7.1
   cargo xtask peers -k smuggling        pytest's own arguments, on the real binary
   cargo xtask capi --prefix DIR         libwebsockets.so, its header and pkg-config file
+  cargo xtask soak --seconds 600        a thousand connections, a thousand broadcasts a second
   cargo xtask bench --quick             all peers, a few short rounds
 
 Reports, screenshots, the Python and the Node modules that tests need go to target/.";
@@ -81,6 +82,8 @@ enum Chore {
     Browser,
     /// Build the C library, and lay it out with its header for pkg-config
     Capi(CapiArgs),
+    /// Broadcast to many connections by the C library, from another process, for a while
+    Soak(SoakArgs),
     /// Compare the header of the C library with the library, and with programs of 2011
     Header,
     /// Compare with peers: server CPU per message, memory per connection; see `bench/README.md`
@@ -129,6 +132,10 @@ fn run(chore: Chore) -> Result<(), Failure> {
         Chore::Capi(args) => {
             setup::ensure(&workspace, &[Stage::Build], true)?;
             capi::install(&workspace, &args).map(drop)
+        }
+        Chore::Soak(args) => {
+            setup::ensure(&workspace, &[Stage::Capi], true)?;
+            capi::soak(&workspace, &args)
         }
         Chore::Header => {
             setup::ensure(&workspace, &[Stage::Capi], true)?;

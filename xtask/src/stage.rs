@@ -40,7 +40,7 @@ pub(crate) enum Stage {
     AutobahnTls,
     /// Foreign peers: Python websockets, npm ws, curl, openssl, libwebsockets, proxies, raw bytes
     Peers,
-    /// The demo page in headless Chromium
+    /// The demo page, and that of the C examples, in headless Chromium
     Browser,
 }
 

@@ -132,7 +132,7 @@ pub(crate) const TOOLS: &[Tool] = &[
     },
     Tool {
         name: "openssl",
-        stages: &[Stage::Capi, Stage::Peers],
+        stages: &[Stage::Capi, Stage::Peers, Stage::Browser],
         packages: &["openssl"],
         look: || found(&["openssl", "version"]),
     },
@@ -156,7 +156,7 @@ pub(crate) const TOOLS: &[Tool] = &[
     },
     Tool {
         name: "gcc",
-        stages: &[Stage::Capi],
+        stages: &[Stage::Capi, Stage::Browser],
         packages: &["gcc", "libc6-dev"],
         look: || found(&["gcc", "--version"]),
     },
@@ -174,7 +174,7 @@ pub(crate) const TOOLS: &[Tool] = &[
     },
     Tool {
         name: "make",
-        stages: &[Stage::Capi],
+        stages: &[Stage::Capi, Stage::Browser],
         packages: &["make"],
         look: || found(&["make", "--version"]),
     },

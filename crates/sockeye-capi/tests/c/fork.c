@@ -312,6 +312,8 @@ static pid_t start_broadcaster(char letter, int times)
 		if (broadcast(ONE, text) != 7)
 			_exit(1);
 	}
+	/* Or it would be a leak, for those who look for one in every process. */
+	libwebsocket_context_destroy(context);
 	_exit(0);
 }
 
