@@ -36,7 +36,6 @@ static int duration = 30;
 /* What the processes tell each other. */
 static struct shared {
 	volatile int service; /* the process that serves */
-	volatile int open; /* connections that are open at the other end */
 	volatile int refused; /* broadcasts that could not be written to a connection */
 } *shared;
 
@@ -127,8 +126,8 @@ static int take(struct connection *connection, const unsigned char *bytes, size_
 	return whole;
 }
 
-/* Opens all connections and reads all messages on each. Each turn takes a look at all that is there. */
-static void read_all(int port, int total)
+/* Opens all connections, says so, and reads all messages on each. */
+static void read_all(int port, int total, int ready_fd)
 {
 	static unsigned char buffer[256 * 1024];
 	struct connection *all = (struct connection *)calloc((size_t)connections, sizeof *all);
@@ -147,8 +146,8 @@ static void read_all(int port, int total)
 		event.events = EPOLLIN;
 		event.data.u32 = (uint32_t)i;
 		CHECK_INT(epoll_ctl(set, EPOLL_CTL_ADD, all[i].fd, &event), 0);
-		shared->open = i + 1;
 	}
+	CHECK_INT(write(ready_fd, "x", 1), 1);
 	end = seconds() + duration + PATIENCE;
 	while (missing > 0) {
 		count = epoll_wait(set, ready, 256, 1000);
@@ -196,23 +195,24 @@ static void every_connection_gets_every_message_in_order(void)
 	int total = rate * duration;
 	long before, most = 0;
 	double start, sent, took;
-	int i, status, where = free_port();
+	int i, status, ready[2], where = free_port();
 	pid_t readers;
+	char byte;
 
 	server = libwebsocket_create_context(where, NULL, soaked, NULL, NULL, -1, -1, 0);
 	CHECK(server != NULL);
 	CHECK_INT(libwebsockets_fork_service_loop(server), 0);
 	fflush(stdout);
+	CHECK_INT(pipe(ready), 0);
 	readers = fork();
 	CHECK(readers >= 0);
 	if (readers == 0) {
-		read_all(where, total);
+		read_all(where, total, ready[1]);
 		_exit(0);
 	}
-	while (shared->open < connections) {
-		CHECK_INT(waitpid(readers, &status, WNOHANG), 0);
-		usleep(10000);
-	}
+	close(ready[1]);
+	CHECK_INT(read(ready[0], &byte, 1), 1);
+	close(ready[0]);
 	CHECK(shared->service != 0 && shared->service != (int)getpid());
 
 	before = memory(shared->service);
