@@ -27,6 +27,14 @@ def server(request: pytest.FixtureRequest) -> Iterator[ExampleServer]:
         server.stop()
 
 
+@pytest.fixture(scope='module', params=[False, True], ids=['plain', 'tls'])
+def one_server(request: pytest.FixtureRequest) -> Iterator[ExampleServer]:
+    server = ExampleServer('test-server-nofork', tls=request.param)
+    with running(server):
+        yield server
+        server.stop()
+
+
 @pytest.fixture(scope='module')
 def any_server() -> Iterator[ExampleServer]:
     server = ExampleServer('test-server-nofork')
@@ -43,8 +51,19 @@ def start(name: str, server: ExampleServer, *arguments: str, build: str = 'c', h
 
 # ---------------------------------------------------------------- test-client
 
-@pytest.mark.parametrize('build', BUILDS)
-def test_the_client_counts_and_draws(server: ExampleServer, build: str) -> None:
+WATCHED = [build for build in BUILDS if build != 'c']
+
+
+def test_the_client_counts_and_draws(server: ExampleServer) -> None:
+    count_and_draw(server, 'c')
+
+
+@pytest.mark.parametrize('build', WATCHED)
+def test_the_client_is_watched(one_server: ExampleServer, build: str) -> None:
+    count_and_draw(one_server, build)
+
+
+def count_and_draw(server: ExampleServer, build: str) -> None:
     with server.connect(MIRROR) as watching:
         client = start('test-client', server, build=build)
         with running(client):
@@ -122,8 +141,16 @@ def finish(ping: Example, connections: int = 1) -> int:
     return received
 
 
-@pytest.mark.parametrize('build', BUILDS)
-def test_ping(server: ExampleServer, build: str) -> None:
+def test_ping(server: ExampleServer) -> None:
+    send_pings(server, 'c')
+
+
+@pytest.mark.parametrize('build', WATCHED)
+def test_ping_is_watched(one_server: ExampleServer, build: str) -> None:
+    send_pings(one_server, build)
+
+
+def send_pings(server: ExampleServer, build: str) -> None:
     ping = start('test-ping', server, '-i', '0.05', build=build)
     with running(ping):
         ping.says(r'Websocket PING \S* \(127\.0\.0\.1\) 64 bytes of data\.\n')

@@ -10,17 +10,43 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { INCREMENT, MIRROR, CONNECTIONS };
+
 static volatile sig_atomic_t stopped;
 static int write_flags;
+static struct libwebsocket *connections[CONNECTIONS];
+static int established[CONNECTIONS];
+static int refused;
 
+/* Nobody is told that a handshake has failed: only its descriptor goes. */
+static void descriptor_gone(const struct libwebsocket *wsi)
+{
+	int i;
+
+	for (i = 0; i < CONNECTIONS; i++)
+		if (connections[i] == wsi && !established[i])
+			refused = stopped = 1;
+}
+
+/* Protocol 0, which also hears of descriptors. */
 static int increment(struct libwebsocket_context *context, struct libwebsocket *wsi,
 		     enum libwebsocket_callback_reasons reason, void *user, void *in, size_t len)
 {
 	(void)context;
-	(void)wsi;
 	(void)user;
-	if (reason == LWS_CALLBACK_CLIENT_RECEIVE)
+	switch (reason) {
+	case LWS_CALLBACK_CLIENT_ESTABLISHED:
+		established[INCREMENT] = 1;
+		break;
+	case LWS_CALLBACK_CLIENT_RECEIVE:
 		fprintf(stderr, "rx %d '%s'\n", (int)len, (const char *)in);
+		break;
+	case LWS_CALLBACK_DEL_POLL_FD:
+		descriptor_gone(wsi);
+		break;
+	default:
+		break;
+	}
 	return 0;
 }
 
@@ -46,6 +72,7 @@ static int mirror(struct libwebsocket_context *context, struct libwebsocket *wsi
 	(void)len;
 	switch (reason) {
 	case LWS_CALLBACK_CLIENT_ESTABLISHED:
+		established[MIRROR] = 1;
 		libwebsocket_callback_on_writable(context, wsi);
 		break;
 	case LWS_CALLBACK_CLIENT_WRITEABLE:
@@ -147,9 +174,10 @@ int main(int argc, char **argv)
 		fprintf(stderr, "Creating libwebsocket context failed\n");
 		return 1;
 	}
-	for (i = 0; protocols[i].callback != NULL; i++) {
-		if (libwebsocket_client_connect(context, address, port, ssl, "/", address, address,
-						protocols[i].name, version) == NULL) {
+	for (i = 0; i < CONNECTIONS; i++) {
+		connections[i] = libwebsocket_client_connect(context, address, port, ssl, "/", address, address,
+							     protocols[i].name, version);
+		if (connections[i] == NULL) {
 			fprintf(stderr, "libwebsocket dumb connect failed\n");
 			libwebsocket_context_destroy(context);
 			return 255;
@@ -161,7 +189,7 @@ int main(int argc, char **argv)
 	while (n >= 0 && !stopped)
 		n = libwebsocket_service(context, 1000);
 
-	fprintf(stderr, "Exiting\n");
+	fprintf(stderr, "%s\n", refused ? "The server does not agree" : "Exiting");
 	libwebsocket_context_destroy(context);
-	return 0;
+	return refused ? 255 : 0;
 }

@@ -59,7 +59,7 @@ pub(crate) fn pytest_of_c(
 ) -> Result<(), Failure> {
     let mut pytest = python_tests(workspace, &build(workspace)?.sockeye)?;
     pytest
-        .args(["-o", &format!("python_files={OF_C}")])
+        .args(["--numprocesses=3", "-o", &format!("python_files={OF_C}")])
         .env("C_EXAMPLES", examples)
         .env("LD_LIBRARY_PATH", installed.lib(""));
     command::run(&mut pytest)
