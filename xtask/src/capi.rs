@@ -9,6 +9,7 @@ use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 use std::thread;
 
 use clap::Args;
@@ -26,7 +27,13 @@ const SANITIZERS: &str =
     "-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer";
 
 /// The programs of `crates/sockeye-capi/tests/c`; `tls` gets the certificates as its argument.
-const PROBES: [&str; 4] = ["layout", "layout-cxx", "signatures", "signatures-cxx"];
+const PROBES: [&str; 5] = [
+    "layout",
+    "layout-cxx",
+    "signatures",
+    "signatures-cxx",
+    "accept-static",
+];
 const TESTS: [&str; 14] = [
     "context",
     "accept",
@@ -185,22 +192,23 @@ fn run_tests(workspace: &Workspace, installed: &Installed) -> Result<(), Failure
         run(&[], &plain, name)?;
     }
     run_soak(workspace, installed, &plain, &SoakArgs::short())?;
+    // The last of them are the longest, so they begin.
     let (run, watched) = (&run, &plain);
+    let waiting = Mutex::new(TESTS.to_vec());
+    let next = || waiting.lock().ok().and_then(|mut waiting| waiting.pop());
+    let valgrind = || std::iter::from_fn(next).try_for_each(|name| run(&VALGRIND, watched, name));
     thread::scope(|scope| {
-        let sanitized =
-            scope.spawn(|| TESTS.iter().try_for_each(|name| run(&[], &sanitized, name)));
-        let lanes = [0, 1].map(|lane| {
-            let mine = TESTS.iter().skip(lane).step_by(2);
-            scope.spawn(move || {
-                mine.copied()
-                    .try_for_each(|name| run(&VALGRIND, watched, name))
+        let lanes = [
+            scope.spawn(valgrind),
+            scope.spawn(valgrind),
+            scope.spawn(|| TESTS.iter().try_for_each(|name| run(&[], &sanitized, name))),
+        ];
+        lanes
+            .map(|lane| lane.join())
+            .into_iter()
+            .try_for_each(|result| {
+                result.unwrap_or_else(|_| Err(Failure::new("a thread of xtask panicked")))
             })
-        });
-        let results = lanes.map(|lane| lane.join());
-        let mut all = results.into_iter().chain([sanitized.join()]);
-        all.try_for_each(|result| {
-            result.unwrap_or_else(|_| Err(Failure::new("a thread of xtask panicked")))
-        })
     })
 }
 
