@@ -16,8 +16,11 @@ pub(crate) const CLEAR: [u8; 4] = [0; 4];
 pub(crate) struct Hybi04 {
     key: [u8; 20],
     form: Form,
-    /// For the rest of the frame that is being received.
-    pub(crate) stream: Stream,
+    /// For the payload that is being received.
+    stream: Stream,
+    payload_len: u64,
+    /// How much of that was unmasked. Not all of it need be taken: what is left comes again.
+    clear_len: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -33,7 +36,28 @@ impl Hybi04 {
             key,
             form: Form::Unknown,
             stream: Stream::default(),
+            payload_len: 0,
+            clear_len: 0,
         }
+    }
+
+    /// A payload comes, masked by this.
+    pub(crate) fn begin(&mut self, stream: Stream, payload_len: u64) {
+        self.stream = stream;
+        self.payload_len = payload_len;
+        self.clear_len = 0;
+    }
+
+    /// Unmasks what is there of the payload, of which so much has not been taken yet.
+    pub(crate) fn unmask(&mut self, remaining: u64, input: &mut [u8]) {
+        let taken = self.payload_len - remaining;
+        let end = taken + remaining.min(input.len() as u64);
+        let clear = self.clear_len.clamp(taken, end);
+        let part = (clear - taken) as usize..(end - taken) as usize;
+        if let Some(masked) = input.get_mut(part) {
+            self.stream.further(clear).apply(masked);
+        }
+        self.clear_len = end.max(self.clear_len);
     }
 
     /// The key stream of a frame to be sent.
@@ -92,9 +116,14 @@ impl Stream {
         }
     }
 
-    /// Moves on by so many bytes.
-    pub(crate) fn skip(&mut self, len: usize) {
-        self.at = ((usize::from(self.at) + len % self.key.len()) % self.key.len()) as u8;
+    /// The stream from so many bytes further on.
+    pub(crate) fn further(self, offset: u64) -> Self {
+        let len = self.key.len() as u64;
+        let at = (u64::from(self.at) + offset % len) % len;
+        Self {
+            at: at as u8,
+            ..self
+        }
     }
 }
 
@@ -166,10 +195,8 @@ mod tests {
             whole.apply(&mut expected);
             let mut data = [7; 50];
             let (front, back) = data.split_at_mut(cut);
-            let mut stream = whole;
-            stream.apply(front);
-            stream.skip(front.len());
-            stream.apply(back);
+            whole.apply(front);
+            whole.further(cut as u64).apply(back);
             assert_eq!(data, expected);
         }
     }

@@ -60,10 +60,13 @@ impl WebSocket {
                 take_front(input, end.map_or(usize::MAX, |end| end + 1));
                 Ok(None)
             }
-            Reading::Payload(mut frame) => {
+            Reading::Payload(frame) => {
                 let len = usize::try_from(frame.remaining).unwrap_or(usize::MAX);
-                let len = take_front(input, len).len();
-                self.note_read(&mut frame, len);
+                let len = take_front(input, len).len() as u64;
+                self.reading = match frame.remaining - len {
+                    0 => Reading::between(),
+                    remaining => reading(SKIPPED, remaining),
+                };
                 Ok(None)
             }
         }

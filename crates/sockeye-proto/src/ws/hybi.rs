@@ -11,7 +11,7 @@ use crate::close::{CloseCode, CloseFrame};
 use crate::cx::Cx;
 use crate::drafts::Version;
 use crate::drafts::frame::{decode, encode};
-use crate::drafts::hybi04::{CLEAR, Stream};
+use crate::drafts::hybi04::CLEAR;
 use crate::frame::{FrameHeader, Opcode};
 use crate::mask::Mask;
 use crate::violation::Violation;
@@ -20,47 +20,23 @@ use crate::violation::Violation;
 const NONCE_LEN: usize = 4;
 
 impl WebSocket {
-    /// Consumes at least one byte: a piece of a header, or a frame as far as it is there.
-    pub(super) fn advance_hybi<'b>(
-        &mut self,
-        input: &mut &'b mut [u8],
-        cx: &mut Cx<'_>,
-    ) -> Result<Option<Event<'b>>, Violation> {
+    /// Reads a header, unless a payload is being read. Returns whether one is: its bytes are then
+    /// masked by no more than the key in [`Frame`].
+    pub(super) fn prepare_hybi(&mut self, input: &mut &mut [u8]) -> Result<bool, Violation> {
         let frame = match self.reading {
             Reading::Payload(frame) => frame,
             Reading::Header { bytes, len } => match self.read_hybi_header(bytes, len, input)? {
                 Some(frame) => frame,
-                None => return Ok(None),
+                None => return Ok(false),
             },
         };
-        let Some(mut stream) = self.key_stream() else {
-            return self.advance_frame(frame, input, cx);
-        };
-        // Unmasked here, by a key that is longer than a frame keeps. What is not taken will come
-        // again, so it is masked again.
-        let before = input.len();
-        let len = usize::try_from(frame.remaining).map_or(before, |len| len.min(before));
-        if let Some(payload) = input.get_mut(..len) {
-            stream.apply(payload);
+        self.reading = Reading::Payload(frame);
+        if self.role == Role::Server
+            && let Some(state) = self.parts.as_mut().and_then(|parts| parts.hybi04.as_mut())
+        {
+            state.unmask(frame.remaining, input);
         }
-        let result = self.advance_frame(frame, input, cx);
-        let taken = before - input.len();
-        stream.skip(taken);
-        if let Some(left) = input.get_mut(..len.saturating_sub(taken)) {
-            stream.apply(left);
-        }
-        if let Some(state) = self.parts.as_mut().and_then(|parts| parts.hybi04.as_mut()) {
-            state.stream = stream;
-        }
-        result
-    }
-
-    /// The key stream of hybi-04, for a server.
-    fn key_stream(&self) -> Option<Stream> {
-        match self.role {
-            Role::Client => None,
-            Role::Server => Some(self.parts.as_ref()?.hybi04.as_ref()?.stream),
-        }
+        Ok(true)
     }
 
     fn read_hybi_header(
@@ -93,31 +69,30 @@ impl WebSocket {
         let clear = &mut clear[..masked.len()];
         clear.copy_from_slice(masked);
         let mask = Mask::new(nonce);
-        let mut stream = None;
         let hybi04 = self.parts.as_mut().and_then(|parts| parts.hybi04.as_mut());
         match (hybi04, masked.first_chunk()) {
             // What it is masked with shows in two bytes, and no frame has less.
-            (Some(_), None) => return Ok(None),
+            (Some(_), None) => Ok(None),
             (Some(state), Some(begin)) => {
-                let found = state.incoming(nonce, *begin);
-                found.apply(clear);
-                stream = Some(found);
+                let stream = state.incoming(nonce, *begin);
+                stream.apply(clear);
+                let Some((mut header, len)) = decode(clear)? else {
+                    return Ok(None);
+                };
+                state.begin(stream.further(len as u64), header.payload_len);
+                // The payload comes to the machine unmasked.
+                header.mask = Some(Mask::default());
+                Ok(Some((header, NONCE_LEN + len)))
             }
-            (None, _) => mask.apply(clear, 0),
-        }
-        let Some((mut header, len)) = decode(clear)? else {
-            return Ok(None);
-        };
-        header.mask = Some(mask.rotated(len));
-        if let Some(mut stream) = stream {
-            stream.skip(len);
-            // The payload comes to the machine unmasked.
-            header.mask = Some(Mask::default());
-            if let Some(state) = self.parts.as_mut().and_then(|parts| parts.hybi04.as_mut()) {
-                state.stream = stream;
+            (None, _) => {
+                mask.apply(clear, 0);
+                let Some((mut header, len)) = decode(clear)? else {
+                    return Ok(None);
+                };
+                header.mask = Some(mask.rotated(len));
+                Ok(Some((header, NONCE_LEN + len)))
             }
         }
-        Ok(Some((header, NONCE_LEN + len)))
     }
 
     /// The peer's Close has come: answers it with its own words, if it was the first.

@@ -55,15 +55,21 @@ impl WebSocket {
         self.must_have(kind.opcode(), true)
     }
 
+    /// Consumes what has another layout than RFC 6455. `None`: a payload is to be read, and then
+    /// there is no difference any more.
     #[cold]
-    pub(super) fn advance_old<'b>(
+    pub(super) fn prepare_old<'b>(
         &mut self,
         input: &mut &'b mut [u8],
         cx: &mut Cx<'_>,
-    ) -> Result<Option<Event<'b>>, Violation> {
+    ) -> Option<Result<Option<Event<'b>>, Violation>> {
         match self.version() {
-            Version::Hixie76 => self.advance_hixie(input, cx),
-            _ => self.advance_hybi(input, cx),
+            Version::Hixie76 => Some(self.advance_hixie(input, cx)),
+            _ => match self.prepare_hybi(input) {
+                Ok(true) => None,
+                Ok(false) => Some(Ok(None)),
+                Err(violation) => Some(Err(violation)),
+            },
         }
     }
 

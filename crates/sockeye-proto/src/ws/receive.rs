@@ -115,27 +115,18 @@ impl WebSocket {
         cx: &mut Cx<'_>,
     ) -> Result<Option<Event<'b>>, Violation> {
         #[cfg(feature = "drafts")]
-        if self.framing.is_old() {
-            return self.advance_old(input, cx);
+        if self.framing.is_old()
+            && let Some(outcome) = self.prepare_old(input, cx)
+        {
+            return outcome;
         }
-        let frame = match self.reading {
+        let mut frame = match self.reading {
             Reading::Payload(frame) => frame,
             Reading::Header { bytes, len } => match self.read_header(bytes, len, input)? {
                 Some(frame) => frame,
                 None => return Ok(None),
             },
         };
-        self.advance_frame(frame, input, cx)
-    }
-
-    /// Consumes what is there of a frame.
-    #[inline]
-    pub(super) fn advance_frame<'b>(
-        &mut self,
-        mut frame: Frame,
-        input: &mut &'b mut [u8],
-        cx: &mut Cx<'_>,
-    ) -> Result<Option<Event<'b>>, Violation> {
         if self.unpacking && !frame.opcode.is_control() && self.phase != Phase::Discarding {
             self.active = cx.now;
             return self.receive_packed(frame, input, cx);
@@ -208,6 +199,8 @@ impl WebSocket {
     }
 
     /// Judges a header against the role, the message in progress and the limits.
+    // Old versions call it too, which must not take it out of the way that all others go.
+    #[inline(always)]
     pub(super) fn accept(&mut self, header: FrameHeader) -> Result<Frame, Violation> {
         // RFC 7692 §6.1: only the first frame of a message tells that it is compressed.
         let begins = matches!(header.opcode, Opcode::Text | Opcode::Binary);
@@ -230,6 +223,8 @@ impl WebSocket {
         })
     }
 
+    // Old versions call it too, which must not take it out of the way that all others go.
+    #[inline(always)]
     fn accept_data(&mut self, header: &FrameHeader) -> Result<(), Violation> {
         // RFC 6455 §5.4: the fragments of one message are not mixed with those of another.
         let kind = match (header.opcode, self.receiving) {
@@ -350,6 +345,8 @@ impl WebSocket {
         good
     }
 
+    // Old versions call it too, which must not take it out of the way that all others go.
+    #[inline(always)]
     pub(super) fn assemble<'b>(
         &mut self,
         kind: Kind,
@@ -402,6 +399,8 @@ impl WebSocket {
         Ok(event)
     }
 
+    // Old versions call it too, which must not take it out of the way that all others go.
+    #[inline(always)]
     pub(super) fn stream<'b>(
         &mut self,
         kind: Kind,

@@ -269,7 +269,8 @@ impl WebSocket {
     }
 
     /// Appends a frame of RFC 6455's layout.
-    #[inline]
+    // Inline, so that `send` has one branch for old versions and no call.
+    #[inline(always)]
     fn frame_rfc(&self, opcode: Opcode, fin: bool, data: &[u8], cx: &mut Cx<'_>) {
         let mask = match self.role {
             Role::Client => Some(self.mask(cx.shared)),
