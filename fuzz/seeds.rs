@@ -19,6 +19,7 @@ use seed::Target;
 fn main() -> io::Result<()> {
     for (target, name) in [
         (Target::Conversation, "conversation"),
+        (Target::Draft, "draft"),
         (Target::Extension, "extension"),
         (Target::Frame, "frame"),
         (Target::Handshake, "handshake"),

@@ -1,11 +1,13 @@
-//! Whole connections after the handshake, of either role, with compression and without.
+//! Whole connections after the handshake, of either role, with compression and without, and in the
+//! versions before RFC 6455.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::cuts;
 use crate::close::CloseCode;
 use crate::deflate::Settings;
+use crate::drafts::{Version, Wire};
 use crate::frame::{FrameHeader, Opcode};
 use crate::limits::Limits;
 use crate::violation::Violation;
@@ -20,16 +22,37 @@ use crate::{Bytes, Cx, Shared, Text};
 /// something behind it, or more than a message may have; if the machine puts out what its like does
 /// not understand, or never comes to an end.
 pub fn conversation(data: &[u8]) {
-    let [choice, seed, bytes @ ..] = data else {
+    if let [choice, seed, bytes @ ..] = data {
+        run(&Circumstances::choose(*choice, *seed), *seed, bytes);
+    }
+}
+
+/// The same in an old version, which a byte in front chooses; these do not compress.
+///
+/// # Panics
+/// As [`conversation`], but that nobody looks at the frames themselves.
+pub fn draft(data: &[u8]) {
+    let [version, choice, seed, bytes @ ..] = data else {
         return;
     };
-    let circumstances = Circumstances::choose(*choice, *seed);
-    let [whole, others @ ..] =
-        &cuts(bytes, *seed).map(|pieces| Outcome::of(&circumstances, &pieces));
+    let versions = Version::ALL.into_iter().take(6);
+    let Some(version) = versions.cycle().nth(usize::from(*version)) else {
+        return;
+    };
+    let mut circumstances = Circumstances::choose(*choice, *seed);
+    circumstances.wire = Wire::new(version, [0x5a; 20]);
+    circumstances.deflate = None;
+    // Where there are no pings nothing else ends a connection at rest.
+    circumstances.limits.idle_timeout = Some(Duration::from_secs(60));
+    run(&circumstances, *seed, bytes);
+}
+
+fn run(circumstances: &Circumstances, seed: u8, bytes: &[u8]) {
+    let [whole, others @ ..] = &cuts(bytes, seed).map(|pieces| Outcome::of(circumstances, &pieces));
     for other in others {
         assert_eq!(other, whole, "in other pieces");
     }
-    whole.judge(&circumstances);
+    whole.judge(circumstances);
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -42,6 +65,7 @@ enum Before {
 struct Circumstances {
     role: Role,
     delivery: Delivery,
+    wire: Wire,
     deflate: Option<Settings>,
     /// Messages are sent back; only whole ones, as pieces depend on the cut.
     echo: bool,
@@ -67,6 +91,7 @@ impl Circumstances {
                 0 => Delivery::Whole,
                 _ => Delivery::Streaming,
             },
+            wire: Wire::default(),
             deflate: match choice >> 2 & 3 {
                 0 => None,
                 1 => Some(eager(Settings::default())),
@@ -203,7 +228,12 @@ impl Outcome {
         let now = Instant::now();
         let mut run = Run {
             circumstances,
-            socket: WebSocket::new(circumstances.role, circumstances.config(), now),
+            socket: WebSocket::with_wire(
+                circumstances.role,
+                circumstances.config(),
+                circumstances.wire,
+                now,
+            ),
             now,
             shared: Shared::from_seed([0; 32]),
             outcome: Self {
@@ -274,7 +304,9 @@ impl Outcome {
                 _ => {}
             }
         }
-        self.judge_output(circumstances);
+        if circumstances.wire.version() == Version::Rfc6455 {
+            self.judge_output(circumstances);
+        }
         self.judge_echo(circumstances);
     }
 
@@ -307,6 +339,7 @@ impl Outcome {
         let peer = Circumstances {
             role,
             delivery: Delivery::Whole,
+            wire: circumstances.wire,
             echo: false,
             before: Before::Nothing,
             eof: true,

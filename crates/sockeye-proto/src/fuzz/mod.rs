@@ -10,7 +10,7 @@ mod frame;
 mod handshake;
 mod http;
 
-pub use self::conversation::conversation;
+pub use self::conversation::{conversation, draft};
 pub use self::extension::extension;
 pub use self::frame::frame;
 pub use self::handshake::handshake;

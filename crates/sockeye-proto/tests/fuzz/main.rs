@@ -19,6 +19,7 @@ use self::seed::{Target, seeds};
 fn run(target: Target, data: &[u8]) {
     match target {
         Target::Conversation => fuzz::conversation(data),
+        Target::Draft => fuzz::draft(data),
         Target::Extension => fuzz::extension(data),
         Target::Frame => fuzz::frame(data),
         Target::Handshake => fuzz::handshake(data),
@@ -26,8 +27,9 @@ fn run(target: Target, data: &[u8]) {
     }
 }
 
-const TARGETS: [Target; 5] = [
+const TARGETS: [Target; 6] = [
     Target::Conversation,
+    Target::Draft,
     Target::Extension,
     Target::Frame,
     Target::Handshake,

@@ -10,7 +10,7 @@ use http::HeaderMap;
 use sockeye_proto::handshake::{Accept, Connect, ConnectRequest, OriginPolicy};
 use sockeye_proto::http::Request;
 use sockeye_proto::ws::{Delivery, Role};
-use sockeye_proto::{Cx, Limits, Shared};
+use sockeye_proto::{Cx, Limits, Shared, Version};
 
 use crate::talk::{Act, Talk};
 
@@ -18,6 +18,7 @@ use crate::talk::{Act, Talk};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Target {
     Conversation,
+    Draft,
     Extension,
     Frame,
     Handshake,
@@ -34,6 +35,7 @@ pub(crate) fn seeds(target: Target) -> Vec<Vec<u8>> {
     };
     match target {
         Target::Conversation => conversations(),
+        Target::Draft => talks().iter().filter_map(draft_of).collect(),
         Target::Extension => with(&[0xff], EXTENSIONS),
         Target::Frame => conversations()
             .iter()
@@ -116,8 +118,7 @@ fn accept_key() -> String {
     value.lines().next().unwrap().to_owned()
 }
 
-/// The talks' bytes from the peer, and messages that are compressed.
-fn conversations() -> Vec<Vec<u8>> {
+fn talks() -> Vec<Talk> {
     let above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
     let folder = above
         .map(|folder| folder.join("testdata/conversations"))
@@ -128,10 +129,17 @@ fn conversations() -> Vec<Vec<u8>> {
         .map(|entry| entry.unwrap().path())
         .collect();
     files.sort();
-    let mut seeds: Vec<Vec<u8>> = files
+    files
         .iter()
-        .map(|file| peer_of(&Talk::parse(&fs::read_to_string(file).unwrap())))
-        .collect();
+        .map(|file| Talk::parse(&fs::read_to_string(file).unwrap()))
+        .collect()
+}
+
+/// The talks' bytes from the peer, and messages that are compressed.
+fn conversations() -> Vec<Vec<u8>> {
+    let talks = talks();
+    let new = talks.iter().filter(|talk| talk.version.is_none());
+    let mut seeds: Vec<Vec<u8>> = new.map(peer_of).collect();
     // RFC 7692 §7.2.3, in frames to a client.
     for frames in [
         &b"\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\x00\xc1\x05\xf2\x00\x11\x00\x00"[..],
@@ -157,4 +165,11 @@ fn peer_of(talk: &Talk) -> Vec<u8> {
         }
     }
     seed
+}
+
+/// That of a talk in an old version.
+fn draft_of(talk: &Talk) -> Option<Vec<u8>> {
+    let known = |version: &Version| Some(version.number()) == talk.version;
+    let index = Version::ALL.iter().position(known)?;
+    Some([&[index as u8], &peer_of(talk)[..]].concat())
 }

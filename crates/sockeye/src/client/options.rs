@@ -311,6 +311,10 @@ impl ConnectOptions {
     }
 
     /// What to ask the server for.
+    #[allow(
+        clippy::needless_update,
+        reason = "the core may have features that this crate was built without"
+    )]
     pub(crate) fn request(&self, default: Wish) -> ConnectRequest {
         let compression = self.compression.unwrap_or(default);
         #[cfg(not(feature = "deflate"))]
@@ -327,6 +331,7 @@ impl ConnectOptions {
             deflate: compression,
             #[cfg(feature = "drafts")]
             version: self.version,
+            ..ConnectRequest::default()
         }
     }
 
