@@ -184,7 +184,7 @@ fn unit(workspace: &Workspace) -> Result<(), Failure> {
     }
     let test = |arguments: &[&str]| {
         let mut command = if nextest {
-            workspace.cargo(&["nextest", "run"])
+            workspace.cargo(&["nextest", "run", "--no-fail-fast"])
         } else {
             workspace.cargo(&["test"])
         };

@@ -141,7 +141,9 @@ mod tests {
 
     #[test]
     fn what_a_server_may_not_send_is_refused() {
-        Head::read(&[0xc1, 0]).unwrap_err();
+        // RSV1 is for the verifier to judge: it knows whether compression was agreed on.
+        Head::read(&[0xa1, 0]).unwrap_err();
+        Head::read(&[0x91, 0]).unwrap_err();
         Head::read(&[0x81, 0x80]).unwrap_err();
     }
 }
