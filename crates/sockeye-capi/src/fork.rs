@@ -112,6 +112,8 @@ fn begin(home: &Home, application: Option<&OwnedFd>) -> io::Result<()> {
     let context = home.enter();
     home.adopt();
     home.set_sender(None);
+    // The thread that waited, if one did, is not in this process.
+    context.is_waiting.set(false);
     context.watch.borrow_mut().renew()?;
     if let Some(application) = application {
         context.watch.borrow_mut().adding = Kind::Internal;
