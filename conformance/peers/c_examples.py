@@ -102,6 +102,7 @@ class ExampleServer(Example):
     def __init__(self, name: str, *arguments: str, tls: bool = False, build: str = 'c'):
         self.port = PORTS.take()
         self.tls = tls
+        self.build = build
         self.certificate = str(folder(build) / 'libwebsockets-test-server/libwebsockets-test-server.pem')
         options = [f'--port={self.port}', '--interface=lo', *(['--ssl'] if tls else []), *arguments]
         super().__init__(name, *options, build=build)
