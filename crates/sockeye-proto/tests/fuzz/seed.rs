@@ -46,7 +46,8 @@ pub(crate) fn seeds(target: Target) -> Vec<Vec<u8>> {
             let key = accept_key();
             let answers: Vec<_> = ANSWERS.iter().map(|text| text.replace('@', &key)).collect();
             let answers: Vec<_> = answers.iter().map(String::as_bytes).collect();
-            [requests, with(&[3, 0], &answers)].concat()
+            let old = with(&[0x22, 0], OLD_REQUESTS);
+            [requests, old, with(&[3, 0], &answers)].concat()
         }
         Target::Http => with(&[2, 0], REQUESTS),
     }
@@ -72,6 +73,17 @@ const REQUESTS: &[&[u8]] = &[
       Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
       Sec-WebSocket-Protocol: superchat, chat\r\n\
       Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n",
+];
+
+const OLD_REQUESTS: &[&[u8]] = &[
+    b"GET /demo?x HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\n\
+      Sec-WebSocket-Key2: 12998 5 Y3 1  .P00\r\nSec-WebSocket-Key1: 4 @1  46546xW%0l 1 5\r\n\
+      Sec-WebSocket-Protocol: chat\r\nOrigin: http://x\r\n\r\n^n:ds[4U\x00hello\xff",
+    b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+      Sec-WebSocket-Version: 4\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+      Sec-WebSocket-Origin: http://x\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+      Sec-WebSocket-Version: 8\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n\x81",
 ];
 
 /// `@` is the value that answers the key which a client of the target always sends.
