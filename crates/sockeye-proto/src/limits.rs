@@ -105,6 +105,10 @@ pub struct Limits {
     /// Time for which other processes' broadcasts wait because too much waits for peers that read
     /// slowly. Default 10 s. Beyond: they go on, and such a peer's backlog may overflow.
     pub bus_patience: Duration,
+    /// Bytes of messages that one engine of a group may have waiting for another one, and 256 for
+    /// each message. Default 64 MiB. From half of it on the sender reads nothing until less than a
+    /// quarter waits; beyond it what timers and the like publish is dropped and counted.
+    pub group_queue_len: usize,
     /// Time of a client from the first packet to the end of the handshake, all included. Default
     /// 10 s. Beyond: the attempt fails.
     pub connect_timeout: Duration,
@@ -152,6 +156,7 @@ impl Default for Limits {
             accept_pause: Duration::from_millis(100),
             commands_per_turn: 1024,
             command_queue_len: 65_536,
+            group_queue_len: 64 * MIB,
             bus_message_len: 16 * MIB,
             bus_messages_per_turn: 64,
             bus_patience: Duration::from_secs(10),
@@ -185,6 +190,7 @@ impl Limits {
         zero("commands_per_turn", self.commands_per_turn == 0)?;
         zero("command_queue_len", self.command_queue_len == 0)?;
         zero("bus_messages_per_turn", self.bus_messages_per_turn == 0)?;
+        zero("group_queue_len", self.group_queue_len == 0)?;
         zero("connections", self.connections == Some(0))?;
         zero(
             "connections_per_address",

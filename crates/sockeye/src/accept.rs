@@ -8,14 +8,14 @@ use sockeye_proto::http::Server;
 use crate::draft;
 use crate::engine::Engine;
 use crate::entry::Stage;
+use crate::id::ConnId;
 use crate::link::Link;
-use crate::listener::Arrival;
+use crate::listener::{Arrival, Listener};
 use crate::net::PeerAddr;
 use crate::net::listener::AcceptFailure;
 use crate::poll::Interest;
 use crate::protocol::Peer;
 use crate::stage::http::HttpStage;
-use crate::tls::ServerTls;
 
 impl Engine {
     pub(crate) fn accept(&mut self, index: usize) {
@@ -26,12 +26,27 @@ impl Engine {
                     .listeners
                     .pause(index, self.core.driver.registrar());
             }
-            let Some(listener) = self.core.listeners.get_mut(index) else {
-                return;
-            };
-            match listener.accept() {
-                Ok((link, addr)) => self.admit(index, link, addr),
-                Err(error) => match AcceptFailure::of(&error) {
+            if !self.core.reserve() {
+                // Nobody tells when a connection of another engine has ended.
+                let resume_at = self.core.now().checked_add(self.core.limits.accept_pause);
+                return self
+                    .core
+                    .listeners
+                    .rest(index, resume_at, self.core.driver.registrar());
+            }
+            let accepted = self.core.listeners.get_mut(index).map(Listener::accept);
+            if !matches!(accepted, Some(Ok(_))) {
+                self.core.release();
+            }
+            match accepted {
+                None => return,
+                Some(Ok((link, addr))) => {
+                    if self.admit(index, link, addr).is_none() {
+                        self.core.stats.refused += 1;
+                        self.core.release();
+                    }
+                }
+                Some(Err(error)) => match AcceptFailure::of(&error) {
                     AcceptFailure::Empty => return,
                     AcceptFailure::Connection => {}
                     AcceptFailure::Exhausted | AcceptFailure::Listener => {
@@ -48,53 +63,55 @@ impl Engine {
         }
     }
 
-    fn admit(&mut self, listener: usize, link: Link, addr: PeerAddr) {
+    /// Takes a connection in, unless its address has too many or somebody refuses it.
+    fn admit(&mut self, listener: usize, link: Link, addr: PeerAddr) -> Option<ConnId> {
         let peer = Peer::new(addr, None);
+        let limit = self.core.limits.connections_per_address;
+        let counted = peer.ip().zip(limit);
+        if counted.is_some_and(|(address, limit)| !self.core.census.enter(address, limit)) {
+            return None;
+        }
+        let id = self.open_front(listener, link, &peer);
+        match id.and_then(|id| self.core.conns.get_mut(id)) {
+            Some(entry) => {
+                self.core.stats.accepted += 1;
+                entry.listener = listener as u16;
+                if let Some((address, _)) = counted {
+                    entry.rare().address = Some(address);
+                }
+            }
+            None => {
+                if let Some((address, _)) = counted {
+                    self.core.census.leave(address);
+                }
+            }
+        }
+        id
+    }
+
+    /// Asks those who may refuse a connection, and lets it begin.
+    fn open_front(&mut self, listener: usize, link: Link, peer: &Peer) -> Option<ConnId> {
         let front = &mut self.fronts[listener];
-        let address = peer
-            .ip()
-            .filter(|_| self.core.limits.connections_per_address.is_some());
-        let crowded = address.is_some_and(|address| {
-            let count = self.core.per_address.get(&address).copied().unwrap_or(0);
-            Some(count) >= self.core.limits.connections_per_address
-        });
-        if crowded || front.filter.as_mut().is_some_and(|filter| !filter(&peer)) {
-            self.core.stats.refused += 1;
-            return;
+        if front.filter.as_mut().is_some_and(|filter| !filter(peer)) {
+            return None;
         }
         let arrival = Arrival {
-            peer: &peer,
+            peer,
             fd: link.fd(),
         };
         if let Some(gate) = &mut front.gate
             && !gate(&mut self.core, &arrival)
         {
-            self.core.stats.refused += 1;
-            return;
+            return None;
         }
-        let link = match front.tls.as_ref().map(ServerTls::accept) {
+        let link = match &front.tls {
             None => link,
-            Some(Ok(session)) => link.secure(session),
-            Some(Err(_)) => {
-                self.core.stats.refused += 1;
-                return;
-            }
+            Some(tls) => link.secure(tls.accept().ok()?),
         };
         let mut machine = Server::new(self.core.config(Default::default()), self.core.now());
         draft::prepare(&mut machine, front.drafts);
-        let stage = Stage::Http(Box::new(HttpStage::new(machine, addr)));
+        let stage = Stage::Http(Box::new(HttpStage::new(machine, peer.addr().clone())));
         // A registrar that refuses has lost this connection only.
-        let Ok(id) = self.core.admit(link, stage, Interest::READ) else {
-            self.core.stats.refused += 1;
-            return;
-        };
-        self.core.stats.accepted += 1;
-        if let Some(entry) = self.core.conns.get_mut(id) {
-            entry.listener = listener as u16;
-            if let Some(address) = address {
-                entry.rare().address = Some(address);
-                *self.core.per_address.entry(address).or_insert(0) += 1;
-            }
-        }
+        self.core.admit(link, stage, Interest::READ).ok()
     }
 }

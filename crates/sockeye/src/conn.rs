@@ -215,13 +215,14 @@ impl<'c> Conn<'c> {
         self.core.unsubscribe(self.id, topic)
     }
 
-    /// Sends a message to every member of a topic, this connection included if it is one. Returns
-    /// to how many.
+    /// Sends a message to every member of a topic, this connection included if it is one, on all
+    /// engines of a [`Group`](crate::Group). Returns to how many it was sent on this engine.
     pub fn publish<'m>(&mut self, topic: &str, message: impl Into<Message<'m>>) -> usize {
         self.core.publish(topic, &Prepared::new(message.into()))
     }
 
-    /// Sends a message to every other member of a topic. Returns to how many.
+    /// Sends a message to every other member of a topic, on all engines of a
+    /// [`Group`](crate::Group). Returns to how many it was sent on this engine.
     pub fn publish_to_others<'m>(&mut self, topic: &str, message: impl Into<Message<'m>>) -> usize {
         self.core
             .publish_except(topic, &Prepared::new(message.into()), self.id)

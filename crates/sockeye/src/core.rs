@@ -3,18 +3,18 @@
 //! Holds no user code, so nothing that a callback can reach can call back. What a call causes is
 //! appended to an outbox or queued for a later phase of the turn.
 
-use std::collections::HashMap;
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sockeye_proto::ws::{Config, Delivery, Fate, Prepared};
 use sockeye_proto::{Cx, Limits, Shared};
 
+use crate::census::Census;
 use crate::clock::Clock;
 use crate::compression::Compression;
 use crate::entry::{Entry, Stage};
+use crate::group::member::Member;
 use crate::handle::Inbox;
 use crate::id::ConnId;
 use crate::link::{Connector, Link};
@@ -69,6 +69,9 @@ pub struct Stats {
     /// What came out of a [`bus`](crate::bus) and was no message of a [`Sender`](crate::bus::Sender),
     /// or longer than the bound.
     pub bus_rejected: u64,
+    /// Messages and calls that did not reach another engine of the [`Group`](crate::Group), because
+    /// too much waits there already; each counts once for each engine.
+    pub unshared: u64,
 }
 
 /// How the loop learns of readiness.
@@ -87,6 +90,11 @@ impl fmt::Debug for Driver {
 }
 
 impl Driver {
+    /// Whether the engine waits by itself.
+    pub(crate) fn is_own(&self) -> bool {
+        matches!(self, Self::Own(_))
+    }
+
     pub(crate) fn registrar(&mut self) -> &mut dyn Registrar {
         match self {
             Self::Own(poller) => &mut **poller,
@@ -125,7 +133,11 @@ pub struct Core {
     pub(crate) backlog: usize,
     /// TLS for outgoing connections that bring no settings of their own, once there was one.
     pub(crate) client_tls: Option<ClientTls>,
-    pub(crate) per_address: HashMap<IpAddr, usize>,
+    pub(crate) census: Arc<Census>,
+    /// The group that this engine is one of.
+    pub(crate) group: Option<Box<Member>>,
+    /// Other engines of the group must catch up before anything is read here.
+    pub(crate) pressed: bool,
     /// Entries of the slab that are no connections of their own: see `stage::race`.
     pub(crate) attempts: usize,
     /// Connections that come back, once there was one.
@@ -534,6 +546,14 @@ impl Core {
         entry.interest = Interest::NONE;
     }
 
+    /// Stops counting a connection by its address.
+    pub(crate) fn forget_address(&mut self, id: ConnId) {
+        let rare = self.conns.get_mut(id).and_then(|entry| entry.rare.as_mut());
+        if let Some(address) = rare.and_then(|rare| rare.address.take()) {
+            self.census.leave(address);
+        }
+    }
+
     /// Ends a connection whose protocol has been told. The slot is freed at the end of the turn.
     pub(crate) fn kill(&mut self, id: ConnId) {
         self.unregister(id);
@@ -545,6 +565,11 @@ impl Core {
         }
         debug_assert!(entry.session.is_none(), "a session ended without on_close");
         let stage = std::mem::replace(&mut entry.stage, Stage::Gone);
+        if entry.listener != Entry::OUTGOING {
+            if let Some(member) = &mut self.group {
+                member.release();
+            }
+        }
         entry.outbox.clear(&mut self.pool);
         self.leave_all(id);
         let rare = self.conns.get_mut(id).and_then(|entry| entry.rare.take());
@@ -558,13 +583,8 @@ impl Core {
         }
         let Some(rare) = rare else { return };
         self.backlog -= rare.counted;
-        if let Some(address) = rare.address
-            && let Some(count) = self.per_address.get_mut(&address)
-        {
-            *count -= 1;
-            if *count == 0 {
-                self.per_address.remove(&address);
-            }
+        if let Some(address) = rare.address {
+            self.census.leave(address);
         }
     }
 }

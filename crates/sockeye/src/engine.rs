@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::compression::{Compression, Wish};
 use crate::core::{Core, Driver, Stats};
 use crate::error::Error;
+use crate::group::member::Member;
 use crate::handle::{Command, Handle, Inbox};
 use crate::hosted::{DynProtocol, Hosted};
 use crate::id::ConnId;
@@ -32,6 +33,7 @@ use crate::shutdown::{ShutdownReport, Stopping};
 use crate::slab::Slab;
 use crate::timer::Wheel;
 use crate::topic::Topics;
+use crate::waker::Waker;
 
 /// Descriptors that are left to the rest of the process when no limit of connections is set.
 const RESERVED_DESCRIPTORS: usize = 64;
@@ -100,6 +102,7 @@ pub struct EngineBuilder {
     now: Option<Instant>,
     listen_options: ListenOptions,
     compression: Wish,
+    pub(crate) member: Option<Box<Member>>,
 }
 
 enum DriverChoice {
@@ -207,11 +210,21 @@ impl EngineBuilder {
             Some(seed) => seed,
             None => random_seed()?,
         };
-        let inbox = Inbox::new(self.limits.command_queue_len)
-            .map_err(|error| Error::io("create the waker", error))?;
+        let waker = match &self.member {
+            Some(member) => member.waker().clone(),
+            None => Waker::new().map_err(|error| Error::io("create the waker", error))?,
+        };
+        let inbox = Inbox::new(self.limits.command_queue_len, waker);
+        let census = self
+            .member
+            .as_ref()
+            .map(|member| Arc::clone(member.census()));
         let now = self.now.unwrap_or_else(Clock::read);
         let mut conns = Slab::new();
         conns.set_max_len(self.limits.connections.unwrap_or_else(default_connections));
+        if let Some(member) = &self.member {
+            conns.set_first_generation(member.first_generation());
+        }
         let config = |delivery| {
             let limits = self.limits.clone();
             Arc::new(Config::new(limits, delivery))
@@ -237,7 +250,9 @@ impl EngineBuilder {
             stats: Stats::default(),
             backlog: 0,
             client_tls: None,
-            per_address: Default::default(),
+            census: census.unwrap_or_default(),
+            group: self.member,
+            pressed: false,
             attempts: 0,
             uplinks: None,
             stopping: false,
@@ -287,6 +302,7 @@ impl Engine {
             compression: Some(Default::default()),
             #[cfg(not(feature = "deflate"))]
             compression: Wish,
+            member: None,
         }
     }
 
@@ -311,7 +327,11 @@ impl Engine {
         B::Error: Into<Error>,
     {
         let bind: Bind = bind.try_into().map_err(Into::into)?;
-        let listener = Listener::bind(&bind, &self.listen_options)?;
+        let options = &self.listen_options;
+        let listener = match &self.core.group {
+            Some(member) => member.listen(&bind, options),
+            None => Listener::bind(&bind, options),
+        }?;
         let index = self
             .add_listener(listener)
             .map_err(|error| Error::io(format!("watch the listener on {bind}"), error))?;
@@ -439,9 +459,12 @@ impl Engine {
             return Err(Error::ForeignLoop);
         };
         let mut ready = std::mem::take(&mut self.ready);
-        poller
-            .wait(&mut ready, timeout)
-            .map_err(|error| Error::io("wait for events", error))?;
+        match self.core.pressed {
+            true => self.wait_for_others(&mut ready, timeout)?,
+            false => poller
+                .wait(&mut ready, timeout)
+                .map_err(|error| Error::io("wait for events", error))?,
+        }
         self.service(&ready, Clock::read());
         self.ready = ready;
         Ok(())
@@ -465,6 +488,7 @@ impl Drop for Engine {
         let mut id = self.core.conns.next_after(None);
         while let Some(current) = id {
             self.core.unregister(current);
+            self.core.forget_address(current);
             id = self.core.conns.next_after(Some(current.index()));
         }
         let waker = self.core.inbox.waker().fd();

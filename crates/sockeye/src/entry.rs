@@ -42,7 +42,7 @@ pub(crate) struct Entry {
     pub(crate) rare: Option<Box<Rare>>,
     /// The session of the open WebSocket, if there is one.
     pub(crate) session: Option<SessionRef>,
-    /// The listener it came by; meaningless for outgoing connections.
+    /// The listener it came by, or [`OUTGOING`](Self::OUTGOING).
     pub(crate) listener: u16,
     pub(crate) overflow: Overflow,
     /// What the poller was last told.
@@ -133,6 +133,9 @@ impl Stash {
 }
 
 impl Entry {
+    /// The listener of those that came by none.
+    pub(crate) const OUTGOING: u16 = u16::MAX;
+
     pub(crate) fn new(link: Link, stage: Stage) -> Self {
         Self {
             link,
@@ -140,7 +143,7 @@ impl Entry {
             outbox: Outbox::default(),
             rare: None,
             session: None,
-            listener: 0,
+            listener: Self::OUTGOING,
             overflow: Overflow::default(),
             interest: Interest::NONE,
             flags: Flags::default(),

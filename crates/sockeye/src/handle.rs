@@ -47,16 +47,16 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
-    pub(crate) fn new(capacity: usize) -> std::io::Result<Self> {
+    pub(crate) fn new(capacity: usize, waker: Waker) -> Self {
         let queue = Mutex::new(Queue {
             commands: VecDeque::new(),
             closed: false,
         });
-        Ok(Self {
+        Self {
             queue,
             capacity,
-            waker: Waker::new()?,
-        })
+            waker,
+        }
     }
 
     pub(crate) fn waker(&self) -> &Waker {

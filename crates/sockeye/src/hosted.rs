@@ -3,7 +3,7 @@
 //! Sessions of one protocol lie side by side; a connection knows its session's index. Knows nothing
 //! of sockets and stages.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 
 use sockeye_proto::http::Request;
 use sockeye_proto::ws::{Chunk, Prepared};
@@ -20,6 +20,8 @@ use crate::protocol::{AcceptOptions, CloseInfo, Peer, Protocol, Reject};
 pub(crate) type SessionIndex = u32;
 
 pub(crate) trait DynProtocol: Any {
+    /// The type of the protocol.
+    fn kind(&self) -> TypeId;
     fn upgrade(&mut self, http: Exchange<'_>, request: &Request<'_>);
     fn accept(
         &mut self,
@@ -44,8 +46,8 @@ pub(crate) trait DynProtocol: Any {
     fn pong(&mut self, conn: Conn<'_>, session: SessionIndex, data: Bytes<'_>);
     fn timeout(&mut self, conn: Conn<'_>, session: SessionIndex);
     fn broadcast(&mut self, core: &mut Core, message: &Prepared);
-    /// Something came from another process.
-    fn bus_message(&mut self, core: &mut Core, message: &Prepared);
+    /// Something came from another process. Says whether all connections are to be told.
+    fn bus_message(&mut self, core: &mut Core, message: &Prepared) -> bool;
     fn bus_end(&mut self, core: &mut Core);
     fn close(&mut self, conn: Conn<'_>, session: SessionIndex, info: &CloseInfo);
     fn body_limit(&mut self, request: &Request<'_>) -> u64;
@@ -110,6 +112,10 @@ impl<P: Protocol> Hosted<P> {
 }
 
 impl<P: Protocol> DynProtocol for Hosted<P> {
+    fn kind(&self) -> TypeId {
+        TypeId::of::<P>()
+    }
+
     fn upgrade(&mut self, mut http: Exchange<'_>, request: &Request<'_>) {
         self.protocol.on_upgrade(&mut http, request);
     }
@@ -206,10 +212,8 @@ impl<P: Protocol> DynProtocol for Hosted<P> {
         }
     }
 
-    fn bus_message(&mut self, core: &mut Core, message: &Prepared) {
-        if self.protocol.on_bus_message(core, message) {
-            self.broadcast(core, message);
-        }
+    fn bus_message(&mut self, core: &mut Core, message: &Prepared) -> bool {
+        self.protocol.on_bus_message(core, message)
     }
 
     fn bus_end(&mut self, core: &mut Core) {

@@ -82,7 +82,7 @@ impl Engine {
             }
             // Between two messages, not only between two reads: a short request may have a long
             // answer.
-            if entry.outbox.len() > self.core.limits.high_water {
+            if entry.outbox.len() > self.core.limits.high_water || self.core.pressed {
                 entry.choke();
             }
             if !entry.is_receiving() {

@@ -24,6 +24,7 @@
 //! - [`Engine::connect`], [`ConnectOptions`]: connections as a client, on the same loop.
 //! - [`Handle`]: reaching the loop from other threads.
 //! - [`bus`]: reaching it from other processes.
+//! - [`Group`]: several engines on several threads as one server.
 //! - [`poll`], [`EngineBuilder::registrar`], [`Engine::service`]: living in somebody else's loop.
 //! - [`EngineBuilder::deflate`], [`ListenerMut::deflate`], [`ConnectOptions::deflate`]: compression.
 //! - `ListenerMut::drafts`, `ConnectOptions::version`, with the feature `drafts`: what was spoken
@@ -37,6 +38,7 @@ mod accept;
 pub mod blocking;
 pub mod bus;
 mod by_hand;
+mod census;
 mod client;
 mod clock;
 #[cfg(feature = "deflate")]
@@ -56,6 +58,7 @@ mod entry;
 mod error;
 mod exchange;
 mod files;
+mod group;
 mod handle;
 mod hosted;
 mod http;
@@ -106,6 +109,7 @@ pub use self::engine::{Engine, EngineBuilder, PollerKind};
 pub use self::error::Error;
 pub use self::exchange::Exchange;
 pub use self::files::{FileRequest, Files, FilesError};
+pub use self::group::{Group, GroupHandle};
 pub use self::handle::{Handle, HandleError};
 pub use self::http::{Body, FileBody, FilePart, HeaderError, Response};
 pub use self::id::ConnId;

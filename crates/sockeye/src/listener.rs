@@ -158,6 +158,16 @@ impl Listeners {
             // Dismissing the peer at hand beats leaving it in the queue without a word.
             drop(spare.accept_and_close(socket));
         }
+        self.rest(index, resume_at, registrar);
+    }
+
+    /// Stops reports until `resume_at`.
+    pub(crate) fn rest(
+        &mut self,
+        index: usize,
+        resume_at: Option<Instant>,
+        registrar: &mut dyn Registrar,
+    ) {
         self.pause(index, registrar);
         if let Some(listener) = self.get_mut(index) {
             listener.resume_at = resume_at;

@@ -82,17 +82,27 @@ impl Core {
         })
     }
 
-    /// Sends a message to every member of a topic. Returns to how many.
+    /// Sends a message to every member of a topic, on all engines of a [`Group`](crate::Group).
+    /// Returns to how many it was sent on this engine.
     pub fn publish(&mut self, topic: &str, message: &Prepared) -> usize {
-        self.publish_where(topic, message, |_| true)
+        self.share_publish(topic, message);
+        self.publish_here(topic, message)
     }
 
-    /// Sends a message to every member of a topic but one. Returns to how many.
+    /// Sends a message to every member of a topic but one of this engine's connections. Returns to
+    /// how many it was sent on this engine.
     pub fn publish_except(&mut self, topic: &str, message: &Prepared, except: ConnId) -> usize {
+        self.share_publish(topic, message);
         self.publish_where(topic, message, |id| id != except)
     }
 
-    /// How many connections are members of a topic.
+    /// Sends a message to every member of a topic on this engine, and on no other one of a group.
+    /// Returns to how many.
+    pub fn publish_here(&mut self, topic: &str, message: &Prepared) -> usize {
+        self.publish_where(topic, message, |_| true)
+    }
+
+    /// How many connections of this engine are members of a topic.
     pub fn subscriber_count(&self, topic: &str) -> usize {
         self.topics
             .index(topic)
@@ -100,7 +110,7 @@ impl Core {
     }
 
     /// Calls [`Protocol::on_broadcast`] for every open connection of a protocol, later in this turn
-    /// or in the next.
+    /// or in the next, on all engines of a [`Group`](crate::Group).
     pub fn broadcast<P: Protocol>(&mut self, key: ProtocolKey<P>, message: Prepared) {
         self.deferred.push(Deferred::Broadcast {
             protocol: key.index,
@@ -108,7 +118,8 @@ impl Core {
         });
     }
 
-    /// Does [`request_writable`](Self::request_writable) for every open connection of a protocol.
+    /// Does [`request_writable`](Self::request_writable) for every open connection of a protocol on
+    /// this engine.
     pub fn request_writable_all<P: Protocol>(&mut self, key: ProtocolKey<P>) {
         self.deferred.push(Deferred::WritableAll(key.index));
     }

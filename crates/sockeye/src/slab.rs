@@ -28,6 +28,8 @@ pub(crate) struct Slab<T> {
     free: u32,
     len: usize,
     max_len: usize,
+    /// The generation of a new slot.
+    first_generation: u32,
 }
 
 #[derive(Debug)]
@@ -53,12 +55,23 @@ impl<T> Slab<T> {
             free: NIL,
             len: 0,
             max_len: Self::INDEX_END as usize,
+            first_generation: 0,
         }
     }
 
     /// Sets how many values make the slab [full](Self::is_full). Values beyond it stay.
     pub(crate) fn set_max_len(&mut self, max_len: usize) {
         self.max_len = max_len.min(Self::INDEX_END as usize);
+    }
+
+    /// Makes the ids of this slab others than those of one that begins elsewhere.
+    pub(crate) fn set_first_generation(&mut self, generation: u32) {
+        self.first_generation = generation;
+    }
+
+    /// How many values make the slab full.
+    pub(crate) fn max_len(&self) -> usize {
+        self.max_len
     }
 
     /// Whether as many values are in it as [`set_max_len`](Self::set_max_len) allows. The limit
@@ -98,13 +111,13 @@ impl<T> Slab<T> {
         }
         if let Some(chunk) = self.chunks.get_mut(chunk) {
             chunk.push(Slot {
-                generation: 0,
+                generation: self.first_generation,
                 content: Content::Occupied(value),
             });
         }
         self.slot_count += 1;
         self.len += 1;
-        ConnId::new(index, 0)
+        ConnId::new(index, self.first_generation)
     }
 
     pub(crate) fn get(&self, id: ConnId) -> Option<&T> {

@@ -3,8 +3,9 @@
 //! ```text
 //! accept and dispatch   what the poller reported, broadcasts of other processes too
 //! timers                whose time has come
-//! inbox                 commands of other threads, bounded
+//! inbox                 commands of other threads and what other engines of the group did, bounded
 //! deferred              what callbacks asked for; new work goes to the next turn
+//! group                 what this turn had to say to the other engines
 //! flush                 whoever was sent to by others; channels go on that waited for that
 //! reap                  free the slots of the dead
 //! ```
@@ -44,8 +45,10 @@ impl Engine {
         self.expire();
         self.expire_uplinks();
         self.run_commands();
+        self.run_posts();
         self.run_deferred();
         self.step_shutdown();
+        self.send_posts();
         self.flush_dirty();
         self.resume_inlets();
         self.reap();
@@ -68,7 +71,12 @@ impl Engine {
     /// there is work left over. `None`: nothing is due.
     pub fn next_deadline(&self) -> Option<Instant> {
         let core = &self.core;
-        if !core.deferred.is_empty() || !core.dirty.is_empty() || !core.inbox.is_empty() {
+        let is_in_group_with_work = core.group.as_ref().is_some_and(|group| group.has_work());
+        if !core.deferred.is_empty()
+            || !core.dirty.is_empty()
+            || !core.inbox.is_empty()
+            || is_in_group_with_work
+        {
             return Some(core.now());
         }
         let stopping = self
@@ -93,6 +101,10 @@ impl Engine {
         if report.token == WAKER {
             // Commands are taken in their phase, in every turn.
             self.core.inbox.waker().acknowledge();
+            return;
+        }
+        if self.core.pressed && !report.writable {
+            // What could be said now has no place to go. It is reported again.
             return;
         }
         if let Some(index) = Listeners::index_of(report.token) {
@@ -129,7 +141,7 @@ impl Engine {
         if report.writable {
             self.core.flush(id);
         }
-        if report.readable || report.hangup {
+        if (report.readable || report.hangup) && !self.core.pressed {
             self.read(id, report.hangup);
         }
     }
@@ -248,6 +260,10 @@ impl Engine {
     }
 
     fn run_commands(&mut self) {
+        if self.core.pressed {
+            // They wait in their bounded queue.
+            return;
+        }
         let mut commands = std::mem::take(&mut self.commands);
         if self
             .core
@@ -279,14 +295,11 @@ impl Engine {
 
     fn run_one(&mut self, work: Deferred) {
         match work {
-            Deferred::Broadcast { protocol, message } => {
-                if let Some(hosted) = self.protocols.get_mut(usize::from(protocol)) {
-                    hosted.broadcast(&mut self.core, &message);
-                }
-            }
+            Deferred::Broadcast { protocol, message } => self.broadcast(protocol, &message),
             Deferred::ConnectFailed(id, error) => self.connect_failed(id, error),
             Deferred::Cut(id, cause) => self.lost(id, cause),
             Deferred::HungUp(id) => self.hung_up(id),
+            Deferred::Read(_) if self.core.pressed => self.core.deferred.push(work),
             Deferred::Read(id) => self.read(id, false),
             Deferred::Refill(id) => self.refill(id),
             Deferred::Resume(id) => self.feed_stash(id),

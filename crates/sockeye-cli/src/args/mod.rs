@@ -7,7 +7,9 @@ mod bench;
 mod remote;
 mod tls;
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::thread;
 use std::time::Duration;
 
 use clap::builder::styling::{AnsiColor, Styles};
@@ -21,6 +23,9 @@ use url::Url;
 pub(crate) use self::bench::{BenchArgs, Sizes};
 pub(crate) use self::remote::{RemoteArgs, Resolve};
 pub(crate) use self::tls::{ClientCert, ClientTlsArgs, ServeTlsArgs};
+
+/// More threads than any machine has use for.
+const MAX_THREADS: usize = 1024;
 
 /// WebSocket and HTTP: a server, a client, a ping, a load generator.
 #[derive(Debug, Parser)]
@@ -98,6 +103,7 @@ Examples:
   sockeye serve ./public                      a folder, beside the endpoints
   sockeye serve --listen :7681                on every address of this machine
   sockeye serve --listen [::1]:0 --listen unix:/run/sockeye.sock
+  sockeye serve --listen :7681 --threads auto on all cores
   sockeye serve --listen :80 --user www-data  bind as root, serve as somebody else
   sockeye serve --origin https://example.org  for the pages of another site
 
@@ -114,6 +120,11 @@ pub(crate) struct ServeArgs {
     /// port 0 is a free one. May be given several times
     #[arg(long, short, value_name = "WHERE", default_value = "127.0.0.1:7681")]
     pub(crate) listen: Vec<Bind>,
+
+    /// Threads to serve on, each with a loop of its own and connections of its own; `auto` or 0: one
+    /// for each core. Messages reach everybody, whichever thread has them
+    #[arg(long, value_name = "N", value_parser = parse_threads, default_value = "1")]
+    pub(crate) threads: usize,
 
     /// How to wait for sockets
     #[arg(long, value_enum, default_value_t, value_name = "HOW")]
@@ -325,6 +336,17 @@ pub(crate) struct PingArgs {
 
     #[command(flatten)]
     pub(crate) remote: RemoteArgs,
+}
+
+fn parse_threads(text: &str) -> Result<usize, String> {
+    let cores = || thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    match text.parse() {
+        Ok(0) => Ok(cores()),
+        Ok(count @ 1..=MAX_THREADS) => Ok(count),
+        Ok(_) => Err(format!("must be at most {MAX_THREADS}")),
+        Err(_) if text == "auto" => Ok(cores()),
+        Err(error) => Err(format!("{error}")),
+    }
 }
 
 fn parse_count(text: &str) -> Result<usize, String> {

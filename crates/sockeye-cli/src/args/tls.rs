@@ -8,7 +8,7 @@ use sockeye::tls::Backend;
 use crate::failure::Failure;
 
 /// The certificates of `serve`.
-#[derive(Args, Debug, Default)]
+#[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "TLS")]
 pub(crate) struct ServeTlsArgs {
     /// Certificate chain in PEM, its own first: every TCP listener speaks TLS then (Unix sockets

@@ -56,6 +56,10 @@ impl<P> Logged<P> {
             log,
         }
     }
+
+    pub(super) fn inner(&mut self) -> &mut P {
+        &mut self.protocol
+    }
 }
 
 impl<P: Protocol> Protocol for Logged<P> {

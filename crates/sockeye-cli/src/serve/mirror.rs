@@ -6,8 +6,11 @@
 //! caught up, they go on. A member that has not caught up in [`GRACE`] is closed: it may slow the
 //! others down, but not for ever.
 //!
-//! Invariants: nothing is added while the ring is full, so it holds at most one message more than
-//! its marks say; a member's outbox holds at most the engine's low-water mark and one message,
+//! Each thread has a ring and members of its own. What is sent on one goes into the rings of all, and
+//! when one ring is full, the members of all are paused.
+//!
+//! Invariants: nothing is added while the ring is full but what other threads sent before they
+//! heard of it, so it holds at most one message and that more than its marks say; a member's outbox holds at most the engine's low-water mark and one message,
 //! whose bytes it shares with the ring.
 
 use std::collections::VecDeque;
@@ -16,8 +19,10 @@ use std::time::Duration;
 use slab::Slab;
 use sockeye::{
     Accepted, Bytes, CloseCode, CloseInfo, Conn, ConnId, Core, Message, Peer, Prepared, Protocol,
-    Reject, Request, Text,
+    ProtocolKey, Reject, Request, Text,
 };
+
+use super::log::Logged;
 
 /// How long those who hold the others up may take to catch up.
 const GRACE: Duration = Duration::from_secs(5);
@@ -119,23 +124,54 @@ pub(super) struct Mirror {
     members: Slab<Member>,
     /// Members that are given messages.
     reader_count: usize,
-    /// All members are paused.
-    held: bool,
+    /// All members are paused because this ring is full.
+    is_full: bool,
+    /// Other threads whose rings are full; then all members are paused, too.
+    full_others: usize,
+    /// By which the mirrors of other threads are reached.
+    key: Option<ProtocolKey<Logged<Self>>>,
 }
 
 impl Mirror {
+    /// Tells how those of other threads are reached.
+    pub(super) fn join(&mut self, key: ProtocolKey<Logged<Self>>) {
+        self.key = Some(key);
+    }
+
+    /// Does something on all other threads, in order with everything else that is done so.
+    fn on_others(
+        &self,
+        core: &mut Core,
+        len: usize,
+        call: impl Fn(&mut Self, &mut Core) + Send + Sync + 'static,
+    ) {
+        if let Some(key) = self.key {
+            core.call_others(key, len, move |mirror, core| call(mirror.inner(), core));
+        }
+    }
+
     fn spread(&mut self, core: &mut Core, message: Message<'_>) {
+        let message = Prepared::new(message);
+        let copy = message.clone();
+        self.on_others(core, message.data().len(), move |mirror, core| {
+            mirror.add(core, copy.clone());
+        });
+        self.add(core, message);
+    }
+
+    /// Takes a message in for the members of this thread.
+    fn add(&mut self, core: &mut Core, message: Prepared) {
         if self.reader_count == 0 {
             return;
         }
-        self.ring.push(Prepared::new(message), self.reader_count);
+        self.ring.push(message, self.reader_count);
         for (_, member) in &mut self.members {
             if member.next.is_some() && !member.waiting {
                 member.waiting = true;
                 core.request_writable(member.id);
             }
         }
-        if self.ring.is_full() && !self.held {
+        if self.ring.is_full() && !self.is_full {
             self.hold(core);
         }
     }
@@ -177,25 +213,53 @@ impl Mirror {
         self.release(core);
     }
 
+    /// Whether the members are paused.
+    fn is_held(&self) -> bool {
+        self.is_full || self.full_others > 0
+    }
+
     fn hold(&mut self, core: &mut Core) {
-        self.held = true;
+        self.is_full = true;
+        self.on_others(core, 0, |mirror, core| {
+            mirror.full_others += 1;
+            mirror.pause(core);
+        });
+        self.pause(core);
         for (_, member) in &self.members {
-            core.pause(member.id);
             if member.next.is_some_and(|next| !self.ring.is_low_from(next)) {
                 core.set_timeout(member.id, Some(GRACE));
             }
         }
     }
 
-    /// Lets all go on, if they were paused and need not be.
+    fn pause(&self, core: &mut Core) {
+        for (_, member) in &self.members {
+            core.pause(member.id);
+        }
+    }
+
+    /// Lets all go on, if they were paused for this ring and need not be.
     fn release(&mut self, core: &mut Core) {
-        if !self.held || !self.ring.is_low() {
+        if !self.is_full || !self.ring.is_low() {
             return;
         }
-        self.held = false;
+        self.is_full = false;
+        self.on_others(core, 0, |mirror, core| {
+            mirror.full_others = mirror.full_others.saturating_sub(1);
+            mirror.resume(core);
+        });
+        for (_, member) in &self.members {
+            core.set_timeout(member.id, None);
+        }
+        self.resume(core);
+    }
+
+    fn resume(&self, core: &mut Core) {
+        if self.is_held() {
+            return;
+        }
         for (_, member) in &self.members {
             core.resume(member.id);
-            core.set_timeout(member.id, None);
         }
     }
 }
@@ -215,7 +279,7 @@ impl Protocol for Mirror {
             waiting: false,
         });
         self.reader_count += 1;
-        if self.held {
+        if self.is_held() {
             conn.pause();
         }
     }
@@ -235,7 +299,7 @@ impl Protocol for Mirror {
     fn on_timeout(&mut self, conn: &mut Conn<'_>, index: &mut usize) {
         let member = self.members.get(*index);
         let next = member.and_then(|member| member.next);
-        if self.held && next.is_some_and(|next| !self.ring.is_low_from(next)) {
+        if self.is_full && next.is_some_and(|next| !self.ring.is_low_from(next)) {
             conn.close(CloseCode::POLICY, "reads too slowly");
             self.retire(conn.core(), *index);
         }

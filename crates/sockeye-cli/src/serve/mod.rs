@@ -1,4 +1,4 @@
-//! `sockeye serve`: the engine with its built-in endpoints, a page or a folder, and signals.
+//! `sockeye serve`: engines with the built-in endpoints, a page or a folder, and signals.
 //!
 //! Puts things together; what an endpoint does is its own module's business.
 
@@ -11,12 +11,15 @@ mod mirror;
 mod page;
 
 use std::fmt::Write as _;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use nix::unistd::{Gid, Group, Uid, User};
+use nix::unistd::{self, Gid, Uid, User};
 use sockeye::net::{LocalAddr, raise_descriptor_limit};
+use sockeye::tls::ServerTls;
 use sockeye::{
-    Engine, Files, Handle, Limits, ListenerMut, OriginPolicy, ProtocolKey, ShutdownReport,
+    Engine, EngineBuilder, Files, Group, GroupHandle, Limits, ListenerMut, OriginPolicy,
+    ProtocolKey, ShutdownReport,
 };
 
 use self::log::{Log, Logged};
@@ -38,14 +41,47 @@ pub(crate) fn run(args: ServeArgs) -> Result<(), Failure> {
     let identity = Identity::find(args.user.as_deref(), args.group.as_deref())?;
     let origin = origin_policy(&args.origin)?;
     let tls = certificate::load(&args.tls)?;
-    let mut engine = Engine::builder()
-        .limits(limits(&args))
+    let threads = NonZeroUsize::new(args.threads).unwrap_or(NonZeroUsize::MIN);
+    let certificates = args.tls.clone();
+    let shared_tls = tls.clone();
+    let mut group = Group::start(threads, move |builder, _| {
+        set_up(builder, &args, &origin, shared_tls.as_ref(), log)
+    })?;
+    let mut ready = String::new();
+    for addr in group.local_addrs() {
+        // Writing to a string cannot fail.
+        let _ = match (addr, &tls) {
+            (LocalAddr::Tcp(addr), None) => writeln!(ready, "listening on http://{addr}/"),
+            (LocalAddr::Tcp(addr), Some(_)) => writeln!(ready, "listening on https://{addr}/"),
+            (LocalAddr::Unix(path), _) => writeln!(ready, "listening on unix:{}", path.display()),
+        };
+    }
+    group.drop_privileges(identity.uid, identity.gid)?;
+    watch_signals(group.handle(), log)?;
+    if let Some(tls) = tls {
+        certificate::watch(certificates, tls, log)?;
+    }
+    terminal::print(ready.as_bytes())?;
+    let report = group.run()?;
+    farewell(report, log);
+    Ok(())
+}
+
+/// Makes the engine of one thread. All are alike.
+fn set_up(
+    builder: EngineBuilder,
+    args: &ServeArgs,
+    origin: &OriginPolicy,
+    tls: Option<&ServerTls>,
+    log: Log,
+) -> Result<Engine, Failure> {
+    let mut engine = builder
+        .limits(limits(args))
         .poller(args.poller.into())
         .deflate(args.deflate.settings())
         .build()?;
     let endpoints = Endpoints::host(&mut engine, log);
     let page = engine.host(page::Page::new());
-    let mut ready = String::new();
     for bind in &args.listen {
         let mut listener = endpoints.route(engine.listen(bind.clone())?);
         listener = match &args.dir {
@@ -62,29 +98,15 @@ pub(crate) fn run(args: ServeArgs) -> Result<(), Failure> {
             log.connection(peer);
             true
         });
-        // Writing to a string cannot fail.
-        let _ = match (listener.local_addr(), &tls) {
-            (LocalAddr::Tcp(addr), None) => writeln!(ready, "listening on http://{addr}/"),
-            (LocalAddr::Tcp(addr), Some(tls)) => {
-                listener.tls(tls.clone());
-                writeln!(ready, "listening on https://{addr}/")
-            }
-            (LocalAddr::Unix(path), _) => writeln!(ready, "listening on unix:{}", path.display()),
-        };
+        if let (LocalAddr::Tcp(_), Some(tls)) = (listener.local_addr(), tls) {
+            listener.tls(tls.clone());
+        }
     }
-    engine.drop_privileges(identity.uid, identity.gid)?;
-    watch_signals(engine.handle(), log)?;
-    if let Some(tls) = tls {
-        certificate::watch(args.tls, tls, log)?;
-    }
-    terminal::print(ready.as_bytes())?;
-    let report = engine.run()?;
-    farewell(report, log);
-    Ok(())
+    Ok(engine)
 }
 
 /// The first signal drains, the second one cuts.
-fn watch_signals(handle: Handle, log: Log) -> Result<(), Failure> {
+fn watch_signals(handle: GroupHandle, log: Log) -> Result<(), Failure> {
     signal::watch(move |count| {
         let limit = match count {
             0 => DRAIN,
@@ -146,11 +168,15 @@ struct Endpoints {
 
 impl Endpoints {
     fn host(engine: &mut Engine, log: Log) -> Self {
+        let mirror = engine.host(Logged::new("mirror", mirror::Mirror::default(), log));
+        if let Some(hosted) = engine.protocol(mirror) {
+            hosted.inner().join(mirror);
+        }
         Self {
             broadcast: engine.host(Logged::new("broadcast", broadcast::Broadcast, log)),
             echo: engine.host(Logged::new("echo", echo::Echo, log)),
             increment: engine.host(Logged::new("increment", increment::Increment, log)),
-            mirror: engine.host(Logged::new("mirror", mirror::Mirror::default(), log)),
+            mirror,
         }
     }
 
@@ -210,7 +236,10 @@ impl Identity {
         if let Some(name) = group {
             let known = match name.parse() {
                 Ok(gid) => Some(Gid::from_raw(gid)),
-                Err(_) => Group::from_name(name).ok().flatten().map(|group| group.gid),
+                Err(_) => unistd::Group::from_name(name)
+                    .ok()
+                    .flatten()
+                    .map(|group| group.gid),
             };
             let gid = known.ok_or_else(|| {
                 Failure::Nobody(format!("--group {name}: there is no such group"))

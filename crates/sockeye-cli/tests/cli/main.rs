@@ -19,5 +19,6 @@ mod prompt;
 mod reconnect;
 mod serve;
 mod terminal;
+mod threads;
 mod tls;
 mod usage;

@@ -13,7 +13,12 @@ fn message(number: usize) -> String {
 
 #[test]
 fn a_flood_arrives_whole_and_in_order_at_everybody() {
-    let server = Server::start(&[]);
+    for threads in ["1", "2"] {
+        flood(&Server::start(&["--threads", threads]));
+    }
+}
+
+fn flood(server: &Server) {
     let count = 5_000;
     let sender = open(server.connect(), "/mirror");
     let readers: Vec<_> = (0..3)
@@ -47,7 +52,12 @@ fn a_flood_arrives_whole_and_in_order_at_everybody() {
 
 #[test]
 fn who_never_reads_is_let_go_and_the_others_go_on() {
-    let server = Server::start(&[]);
+    for threads in ["1", "2"] {
+        let_go(&Server::start(&["--threads", threads]));
+    }
+}
+
+fn let_go(server: &Server) {
     let mut mute = open(server.connect(), "/mirror");
     let mut reader = open(server.connect(), "/mirror");
     // More than all buffers on the way to the mute one can take.

@@ -11,7 +11,13 @@ fn help_teaches_by_examples() {
         ),
         (
             &["serve", "--help"],
-            &["--listen", "127.0.0.1:7681", "/mirror", "Examples:"],
+            &[
+                "--listen",
+                "127.0.0.1:7681",
+                "/mirror",
+                "--threads",
+                "Examples:",
+            ],
         ),
         (
             &["connect", "--help"],

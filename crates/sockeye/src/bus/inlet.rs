@@ -202,8 +202,11 @@ impl Engine {
         match inlet.receiver.receive(&mut inlets.buffer) {
             Received::Message(message) => {
                 let message = Prepared::new(message);
-                if let Some(hosted) = self.protocols.get_mut(usize::from(inlet.protocol)) {
-                    hosted.bus_message(&mut self.core, &message);
+                let protocol = inlet.protocol;
+                if let Some(hosted) = self.protocols.get_mut(usize::from(protocol))
+                    && hosted.bus_message(&mut self.core, &message)
+                {
+                    self.broadcast(protocol, &message);
                 }
                 Some(message.data().len())
             }

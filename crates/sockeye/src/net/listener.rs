@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf, absolute};
 use std::process;
+use std::sync::Arc;
 
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{
@@ -25,6 +26,8 @@ pub(crate) struct ListenOptions {
     /// Several processes may listen on the same port, and the kernel spreads connections
     /// (`SO_REUSEPORT`). All of them must ask for it. Nothing for Unix sockets.
     pub(crate) reuse_port: bool,
+    /// The same for this process alone, once the address is bound.
+    pub(crate) twins: bool,
     /// Connections that may wait to be accepted; the system's `somaxconn` caps it.
     pub(crate) backlog: i32,
     /// Permissions of a Unix socket; clients need the right to write. `None`: what the umask
@@ -36,6 +39,7 @@ impl Default for ListenOptions {
     fn default() -> Self {
         Self {
             reuse_port: false,
+            twins: false,
             backlog: 4096,
             unix_mode: None,
         }
@@ -46,11 +50,67 @@ impl Default for ListenOptions {
 pub(crate) struct Listener {
     descriptor: OwnedFd,
     local: LocalAddr,
-    /// Removes the file of a Unix socket.
-    _file: Option<SocketFile>,
+    /// Removes the file of a Unix socket, once all that share it are closed.
+    file: Option<Arc<SocketFile>>,
+}
+
+/// What another listener on the same address needs.
+#[derive(Debug)]
+pub(crate) enum Twin {
+    Tcp { addr: SocketAddr, dual_stack: bool },
+    Unix(Listener),
+}
+
+impl Twin {
+    /// Listens beside the first one. TCP has a queue for each, Unix sockets one for all.
+    pub(crate) fn listen(&self, options: &ListenOptions) -> Result<Listener, NetError> {
+        match self {
+            Self::Tcp { addr, dual_stack } => {
+                let options = ListenOptions {
+                    reuse_port: true,
+                    ..*options
+                };
+                Listener::bind_tcp(*addr, *dual_stack, &options)
+            }
+            Self::Unix(listener) => listener.share(),
+        }
+    }
 }
 
 impl Listener {
+    /// Listens as [`bind`](Self::bind) does, and lets others of this process join in.
+    pub(crate) fn bind_first(
+        target: &Bind,
+        options: &ListenOptions,
+    ) -> Result<(Self, Twin), NetError> {
+        let options = ListenOptions {
+            twins: true,
+            ..*options
+        };
+        let listener = Self::bind(target, &options)?;
+        let twin = match &listener.local {
+            LocalAddr::Tcp(addr) => Twin::Tcp {
+                addr: *addr,
+                dual_stack: matches!(target, Bind::AnyAddress { .. }),
+            },
+            LocalAddr::Unix(_) => Twin::Unix(listener.share()?),
+        };
+        Ok((listener, twin))
+    }
+
+    /// The same socket once more.
+    fn share(&self) -> Result<Self, NetError> {
+        let descriptor = self
+            .descriptor
+            .try_clone()
+            .map_err(|error| NetError::new(Operation::Listen, &self.local, error))?;
+        Ok(Self {
+            descriptor,
+            local: self.local.clone(),
+            file: self.file.clone(),
+        })
+    }
+
     /// Listens on the first address of `target` that can be had.
     pub(crate) fn bind(target: &Bind, options: &ListenOptions) -> Result<Self, NetError> {
         if let Bind::Unix(path) = target {
@@ -98,6 +158,10 @@ impl Listener {
             }
             sockopt::set_tcp_nodelay(&descriptor, true)?;
             bind(&descriptor, &address)?;
+            if options.twins && !options.reuse_port {
+                // Not before: who is there already, and who else wants to be, is found out as ever.
+                sockopt::set_socket_reuseport(&descriptor, true)?;
+            }
             Ok(descriptor)
         };
         let descriptor =
@@ -110,7 +174,7 @@ impl Listener {
         Ok(Self {
             descriptor,
             local: LocalAddr::Tcp(local),
-            _file: None,
+            file: None,
         })
     }
 
@@ -140,7 +204,7 @@ impl Listener {
         Ok(Self {
             descriptor,
             local,
-            _file: Some(file),
+            file: Some(Arc::new(file)),
         })
     }
 
