@@ -35,7 +35,7 @@ fn what_one_sends_reaches_all() {
             let message = format!("from {sender}");
             let (opcode, long) = match sender % 2 {
                 0 => (TEXT, 1),
-                _ => (BINARY, 100_000),
+                _ => (BINARY, 10_000),
             };
             let message = message.repeat(long);
             // In lockstep, so that the order is known.

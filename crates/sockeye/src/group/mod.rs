@@ -63,7 +63,7 @@ use crate::shutdown::ShutdownReport;
 ///   [`EngineBuilder::reuse_port`] allows it. Engines share a Unix socket's one queue, and whoever
 ///   has time takes the next connection.
 /// - **Messages**: [`publish`](crate::Core::publish) and [`broadcast`](crate::Core::broadcast),
-///   also by way of a [`Handle`], reach the connections of all engines. The message is framed once,
+///   also by way of a [`Handle`] or a [`bus`](crate::bus), reach the connections of all engines. The message is framed once,
 ///   and compressed once for all that agreed on the same.
 ///   [`publish_here`](crate::Core::publish_here) stays on its engine, as do
 ///   [`subscriber_count`](crate::Core::subscriber_count), the numbers that publishing returns, and
