@@ -110,7 +110,7 @@ impl Engine {
         };
         let mut machine = Server::new(self.core.config(Default::default()), self.core.now());
         draft::prepare(&mut machine, front.drafts);
-        let stage = Stage::Http(Box::new(HttpStage::new(machine, peer.addr().clone())));
+        let stage = Stage::Http(Box::new(HttpStage::new(machine, *peer.addr())));
         // A registrar that refuses has lost this connection only.
         self.core.admit(link, stage, Interest::READ).ok()
     }

@@ -565,10 +565,10 @@ impl Core {
         }
         debug_assert!(entry.session.is_none(), "a session ended without on_close");
         let stage = std::mem::replace(&mut entry.stage, Stage::Gone);
-        if entry.listener != Entry::OUTGOING {
-            if let Some(member) = &mut self.group {
-                member.release();
-            }
+        if entry.listener != Entry::OUTGOING
+            && let Some(member) = &mut self.group
+        {
+            member.release();
         }
         entry.outbox.clear(&mut self.pool);
         self.leave_all(id);

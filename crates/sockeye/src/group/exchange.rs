@@ -37,7 +37,7 @@ impl Core {
         &mut self,
         key: ProtocolKey<P>,
         len: usize,
-        call: impl Fn(&mut P, &mut Core) + Send + Sync + 'static,
+        call: impl Fn(&mut P, &mut Self) + Send + Sync + 'static,
     ) {
         self.share(len, || {
             Box::new(move |engine| {
@@ -127,7 +127,7 @@ impl Engine {
     /// Waits, as the poller would, but for the waker alone: nothing is read until the others have
     /// caught up. What is due is served all the same, a little late.
     pub(crate) fn wait_for_others(
-        &mut self,
+        &self,
         ready: &mut Vec<Ready>,
         timeout: Option<Duration>,
     ) -> Result<(), Error> {
