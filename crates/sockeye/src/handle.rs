@@ -207,7 +207,7 @@ impl Handle {
         })
     }
 
-    /// Sends a message to every member of a topic.
+    /// Sends a message to every member of a topic, on all engines of a [`Group`](crate::Group).
     ///
     /// # Errors
     ///
@@ -223,7 +223,8 @@ impl Handle {
         })
     }
 
-    /// Calls [`Protocol::on_broadcast`] for every open connection of a protocol.
+    /// Calls [`Protocol::on_broadcast`] for every open connection of a protocol, on all engines of a
+    /// [`Group`](crate::Group).
     ///
     /// # Errors
     ///
