@@ -233,7 +233,11 @@ fn certificates_are_read_anew_and_bad_ones_are_not_taken() {
             folder.write("both.pem", &pem);
         };
         both("old");
-        let site = Site::start(backend, &["--tls-cert", &folder.path("both.pem")]);
+        // Whichever thread a connection comes to, it finds the same certificates.
+        let site = Site::start(
+            backend,
+            &["--tls-cert", &folder.path("both.pem"), "--threads", "2"],
+        );
         let ca = folder.path("ca.pem");
         let client = ["-v", "--ca", &*ca, "--tls-backend", backend];
         assert_eq!(subject(&site.hello("localhost", &client)), "old");
