@@ -71,11 +71,11 @@ impl Engine {
     /// there is work left over. `None`: nothing is due.
     pub fn next_deadline(&self) -> Option<Instant> {
         let core = &self.core;
-        let is_in_group_with_work = core.group.as_ref().is_some_and(|group| group.has_work());
+        let has_posts = core.group.as_ref().is_some_and(|group| group.has_work());
         if !core.deferred.is_empty()
             || !core.dirty.is_empty()
             || !core.inbox.is_empty()
-            || is_in_group_with_work
+            || has_posts
         {
             return Some(core.now());
         }
