@@ -85,16 +85,22 @@ fn table(
     cells: &[&Cell],
     show: impl Fn(&Summary, &Peer) -> String,
 ) {
+    // No column for who does nothing of it.
+    let takes_part = |peer: &&&'static Peer| {
+        let mut cells = cells.iter();
+        cells.any(|cell| results.summary(cell, peer).is_some())
+    };
+    let peers: Vec<&'static Peer> = results.peers.iter().filter(takes_part).copied().collect();
     text.push_str("| |");
-    for peer in &results.peers {
+    for peer in &peers {
         let _ = write!(text, " {} |", peer.name);
     }
     text.push_str("\n|---|");
-    text.push_str(&"--:|".repeat(results.peers.len()));
+    text.push_str(&"--:|".repeat(peers.len()));
     text.push('\n');
     for cell in cells {
         let _ = write!(text, "| {} |", cell.about());
-        for peer in &results.peers {
+        for peer in &peers {
             let shown = results
                 .summary(cell, peer)
                 .map(|summary| show(&summary, peer));
