@@ -15,6 +15,7 @@ mod command;
 mod compile;
 mod conformance;
 mod header;
+mod icount;
 mod msrv;
 mod setup;
 mod stage;
@@ -92,6 +93,12 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Count the instructions of the hot paths and compare them with `bench/icount/table.txt`
+    Icount {
+        /// Make the table anew
+        #[arg(long)]
+        renew: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -143,5 +150,9 @@ fn run(chore: Chore) -> Result<(), Failure> {
             header::check(&workspace, &capi::install(&workspace, &args)?)
         }
         Chore::Bench { arguments } => bench::run(&workspace, &arguments),
+        Chore::Icount { renew } => {
+            setup::ensure(&workspace, &[Stage::Icount], true)?;
+            icount::run(&workspace, renew)
+        }
     }
 }

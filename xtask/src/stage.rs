@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use crate::autobahn::{self, AutobahnArgs};
 use crate::command::{self, Failure};
 use crate::workspace::Workspace;
-use crate::{capi, conformance, msrv, setup};
+use crate::{capi, conformance, icount, msrv, setup};
 
 /// Not among the members of the workspace: it needs libFuzzer.
 const FUZZ: &str = "fuzz/Cargo.toml";
@@ -32,6 +32,8 @@ pub(crate) enum Stage {
     Msrv,
     /// The release builds of the command, as it is and with OpenSSL beside rustls
     Build,
+    /// The instructions of the hot paths, against a table
+    Icount,
     /// The C library: header, tests in C plain, under valgrind and sanitizers, examples among others
     Capi,
     /// The Autobahn testsuite: server on epoll and on poll, client; strict
@@ -68,6 +70,7 @@ impl Stage {
             Self::Doc => doc(workspace),
             Self::Msrv => msrv::check(workspace),
             Self::Build => build(workspace),
+            Self::Icount => icount::run(workspace, false),
             Self::Capi => capi::test(workspace),
             Self::Autobahn => autobahn::run(workspace, &AutobahnArgs::default()),
             Self::AutobahnTls => autobahn::run_tls(workspace),

@@ -180,7 +180,7 @@ pub(crate) const TOOLS: &[Tool] = &[
     },
     Tool {
         name: "valgrind",
-        stages: &[Stage::Capi],
+        stages: &[Stage::Icount, Stage::Capi],
         packages: &["valgrind"],
         look: || found(&["valgrind", "--version"]),
     },
