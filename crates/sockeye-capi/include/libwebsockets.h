@@ -303,15 +303,16 @@ extern size_t libwebsockets_remaining_packet_payload(struct libwebsocket *wsi);
 /* -------------------------------------------------------------- connections */
 
 /*
- * Connects to `address` (a name or an IPv4 address), which waits for the connection but not for the
- * handshake: CLIENT_ESTABLISHED or, if that fails, only DEL_POLL_FD comes from servicing the context.
+ * Connects to `address` (a name or an IPv4 address), which waits for the connection, and for TLS
+ * unless it is called within a callback or goes through a proxy, but not for the server's answer:
+ * CLIENT_ESTABLISHED or, if that fails, only DEL_POLL_FD comes from servicing the context.
  * `ssl_connection`: 0 without TLS; 1 with it, and a certificate that is valid for the name; 2 a
  * self-signed certificate will do. `path`, `host` and `origin` go into the request, which has no
  * origin if that is NULL; `protocol` is the name of one subprotocol, a list with commas, or NULL for
  * none. `ietf_version_or_minus_one`: 0, 4, 5, 6, 7, 8, 13, or -1 for the latest, which is 13 unless
  * the environment variable SOCKEYE_IETF_VERSION says another.
  *
- * Returns NULL if nobody listens, a string has line breaks, or the version is unknown.
+ * Returns NULL if nobody listens, TLS is refused, a string has line breaks, or the version is unknown.
  */
 extern struct libwebsocket *
 libwebsocket_client_connect(struct libwebsocket_context *context, const char *address, int port,

@@ -98,7 +98,8 @@ impl Protocol for Bridge {
         self.with_home(|context| context.lend(conn.core(), || context.ended(&record)));
     }
 
-    fn on_connect_error(&mut self, core: &mut Core, _: Arc<Record>, _: &ConnectError) {
+    fn on_connect_error(&mut self, core: &mut Core, record: Arc<Record>, error: &ConnectError) {
+        record.refusal.replace(Some(error.to_string()));
         // The program is told of the descriptor, and nothing else.
         self.with_home(|context| context.lend(core, || context.tell_news()));
     }

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use sockeye::proto::Version;
-use sockeye::{ConnectOptions, Delivery, Proxy, ProxyChoice};
+use sockeye::{ConnId, ConnectOptions, Core, Delivery, Proxy, ProxyChoice};
 
 use crate::context::Context;
 use crate::log;
@@ -83,7 +83,7 @@ impl HttpProxy {
 }
 
 impl Context {
-    /// Connects. The caller waits for the way there, not for the handshake.
+    /// Connects. The caller waits for the way there and for TLS, not for the answer.
     pub(crate) fn connect(&self, wanted: &Wanted) -> Option<Arc<Record>> {
         let outcome = self.try_connect(wanted);
         if let Err(why) = &outcome {
@@ -113,11 +113,15 @@ impl Context {
             Some(Ok(id)) => {
                 self.enrol(&record, id);
                 self.tell_news();
-                // The program may have ended it when it was told.
-                match record.is_over() {
-                    true => Err("it was ended at once".to_owned()),
-                    false => Ok(record),
+                if wanted.tls != 0 && self.proxy.is_none() {
+                    self.await_tls(&record, id);
                 }
+                // The program may have ended it when it was told, or the server refused.
+                if record.is_over() {
+                    let refusal = record.refusal.take();
+                    return Err(refusal.unwrap_or_else(|| "it was ended at once".to_owned()));
+                }
+                Ok(record)
             }
             Some(Err(error)) => {
                 self.retire(&record);
@@ -127,6 +131,24 @@ impl Context {
                 self.retire(&record);
                 Err("nothing can be begun within this callback".to_owned())
             }
+        }
+    }
+
+    /// Waits until TLS is in place or refused, which the caller is to be told at once; the engine's
+    /// deadline for the answer bounds it. Nothing else is polled meanwhile. Within a callback there
+    /// is no waiting: then a refusal is told by `DEL_POLL_FD` alone.
+    fn await_tls(&self, record: &Record, id: ConnId) {
+        while self.depth.get() == 0 && !record.is_over() {
+            let is_secure =
+                |core: &mut Core| core.peer(id).is_some_and(|peer| peer.tls().is_some());
+            if self.with_core(is_secure) != Some(false) {
+                return;
+            }
+            let due = self.with_engine(|engine| engine.next_deadline()).flatten();
+            let wait = due.map(|due| due.saturating_duration_since(Instant::now()));
+            let ready = self.watch.borrow().wait_for(id.into(), wait);
+            self.with_engine(|engine| engine.service(ready.as_slice(), Instant::now()));
+            self.tell_news();
         }
     }
 

@@ -78,6 +78,8 @@ pub(crate) struct Record {
     pub(crate) is_hixie: Cell<bool>,
     /// The client asked for a subprotocol.
     pub(crate) asked: Cell<bool>,
+    /// Why the client's connection did not come about.
+    pub(crate) refusal: RefCell<Option<String>>,
 }
 
 // SAFETY: cells are looked at only by whoever holds the lock of the record's context (`Home`), and
@@ -105,6 +107,7 @@ impl Record {
             deadline: Cell::new(None),
             is_hixie: Cell::new(false),
             asked: Cell::new(false),
+            refusal: RefCell::default(),
         })
     }
 

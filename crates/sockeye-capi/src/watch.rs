@@ -18,8 +18,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::buffer::spare_capacity;
-use rustix::event::Timespec;
 use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
@@ -307,6 +307,30 @@ impl WatchList {
             let _ = rustix::io::read(&self.timer, &mut [0_u8; 8]);
         }
         has_run_out
+    }
+
+    /// Waits at most this long for one of them, and for nothing else. `None`: nothing came, or a
+    /// signal did.
+    pub(crate) fn wait_for(&self, token: Token, timeout: Option<Duration>) -> Option<Ready> {
+        let fd = self.fd_of(token)?;
+        let interest = self.watched.get(&fd)?.interest;
+        let mut wanted = PollFlags::empty();
+        wanted.set(PollFlags::IN, interest.readable);
+        wanted.set(PollFlags::OUT, interest.writable);
+        let timeout = timeout.map(|timeout| Timespec {
+            tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(timeout.subsec_nanos()),
+        });
+        let fd = borrow(fd);
+        let mut entry = [PollFd::new(&fd, wanted)];
+        let count = poll(&mut entry, timeout.as_ref()).ok()?;
+        let found = entry[0].revents();
+        (count > 0).then(|| Ready {
+            token,
+            readable: found.contains(PollFlags::IN),
+            writable: found.contains(PollFlags::OUT),
+            hangup: found.intersects(PollFlags::HUP | PollFlags::ERR),
+        })
     }
 
     /// Translates what a wait found.

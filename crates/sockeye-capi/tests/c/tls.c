@@ -372,6 +372,7 @@ static int trusts(const char *name, const char *address, int ssl_connection)
 	EVP_PKEY *key = NULL;
 	X509 *own = NULL;
 	struct libwebsocket *wsi;
+	int refused_at_once;
 	int connected;
 
 	if (name == NULL) {
@@ -388,6 +389,8 @@ static int trusts(const char *name, const char *address, int ssl_connection)
 	forget();
 	until = seconds() + LONG;
 	wsi = libwebsocket_client_connect(context, address, server.port, ssl_connection, "/", "h", NULL, "one", -1);
+	/* Whom TLS refuses is told at once. */
+	refused_at_once = wsi == NULL;
 	while (wsi != NULL && count(LWS_CALLBACK_CLIENT_ESTABLISHED) + count(LWS_CALLBACK_DEL_POLL_FD) == 0) {
 		libwebsocket_service(context, 5);
 		CHECK(seconds() < until);
@@ -399,7 +402,9 @@ static int trusts(const char *name, const char *address, int ssl_connection)
 		libwebsocket_close_and_free_session(context, wsi, LWS_CLOSE_STATUS_NORMAL);
 		CHECK_TEXT(trace(), "0:ADD 1:CLIENT_ESTABLISHED 1:CLIENT_RECEIVE(5) 0:DEL 1:CLOSED");
 	} else {
-		CHECK_INT(count(LWS_CALLBACK_DEL_POLL_FD), count(LWS_CALLBACK_ADD_POLL_FD));
+		CHECK_INT(refused_at_once, ssl_connection != 0);
+		CHECK_INT(count(LWS_CALLBACK_ADD_POLL_FD), 1);
+		CHECK_INT(count(LWS_CALLBACK_DEL_POLL_FD), 1);
 		CHECK_INT(count(LWS_CALLBACK_CLOSED), 0);
 	}
 	finish();
@@ -432,18 +437,45 @@ static void without_tls_a_server_of_tls_is_no_server(void)
 	CHECK(!trusts("server", "localhost", 0));
 }
 
-static void a_context_talks_tls_to_itself(void)
+static void who_is_silent_is_not_waited_for_without_end(void)
 {
-	struct libwebsocket *wsi;
+	int silent_port;
+	int listener = listen_raw(&silent_port);
 
-	start_tls(0, trust_root);
 	forget();
-	wsi = libwebsocket_client_connect(context, "localhost", port, 1, "/", "h", NULL, "one", -1);
-	CHECK(wsi != NULL);
+	context = libwebsocket_create_context(CONTEXT_PORT_NO_LISTEN, NULL, protocols, NULL, NULL, -1, -1, 0);
+	CHECK(context != NULL);
+	forget();
+	CHECK(libwebsocket_client_connect(context, "localhost", silent_port, 2, "/", "h", NULL, "one", -1) == NULL);
+	CHECK_TEXT(trace(), "0:ADD 0:DEL");
+	finish();
+	close(listener);
+}
+
+static struct libwebsocket *inner;
+
+static int connect_when_established(const struct event *event)
+{
+	if (event->reason == LWS_CALLBACK_ESTABLISHED && inner == NULL) {
+		inner = libwebsocket_client_connect(context, "localhost", port, 2, "/", "h", NULL, "one", -1);
+		CHECK(inner != NULL);
+		CHECK_INT(count(LWS_CALLBACK_CLIENT_ESTABLISHED), 0);
+	}
+	return trust_root(event);
+}
+
+static void within_a_callback_nobody_waits_for_tls(void)
+{
+	struct secure secure;
+
+	start_tls(0, connect_when_established);
+	secure = secure_dial(NULL);
+	CHECK(secure_upgrade(&secure));
 	await(context, LWS_CALLBACK_CLIENT_ESTABLISHED, 1);
-	await(context, LWS_CALLBACK_ESTABLISHED, 1);
-	CHECK_INT(write_exact(wsi, "x", 1, LWS_WRITE_TEXT), 0);
+	await(context, LWS_CALLBACK_ESTABLISHED, 2);
+	CHECK_INT(write_exact(inner, "x", 1, LWS_WRITE_TEXT), 0);
 	await(context, LWS_CALLBACK_RECEIVE, 1);
+	secure_hang_up(&secure);
 	finish();
 }
 
@@ -460,6 +492,7 @@ int main(int argc, char **argv)
 	RUN(a_certificate_has_to_be_valid_for_the_name);
 	RUN(with_2_a_self_signed_one_will_do_and_nothing_else);
 	RUN(without_tls_a_server_of_tls_is_no_server);
-	RUN(a_context_talks_tls_to_itself);
+	RUN(who_is_silent_is_not_waited_for_without_end);
+	RUN(within_a_callback_nobody_waits_for_tls);
 	return 0;
 }
