@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from websockets.sync.client import ClientConnection, connect as connect_plainly
 
 from harness import SOON, Process, eventually
-from tls import certificate
+from tls import certificate, trusting
 
 INCREMENT = 'dumb-increment-protocol'
 MIRROR = 'lws-mirror-protocol'
@@ -122,12 +122,14 @@ class ExampleServer(Example):
         return f'{"wss" if self.tls else "ws"}://localhost:{self.port}/'
 
     def trusting(self) -> ssl.SSLContext | None:
+        """For one thread."""
         return ssl.create_default_context(cafile=self.certificate) if self.tls else None
 
     def connect(self, protocol: str | None, **options: object) -> ClientConnection:
         """Closes without much patience: behind a flood that nobody reads, `websockets` does not see the answer to its Close."""
         offered = [protocol] if protocol else None
-        return connect_plainly(self.url, subprotocols=offered, ssl=self.trusting(), compression=None, max_size=None,  # type: ignore[arg-type]
+        context = trusting(ca=self.certificate) if self.tls else None
+        return connect_plainly(self.url, subprotocols=offered, ssl=context, compression=None, max_size=None,  # type: ignore[arg-type]
                                open_timeout=LONG, close_timeout=1, **options)
 
 

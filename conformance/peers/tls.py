@@ -88,9 +88,9 @@ def serving(backend: str, *names: str) -> list[str]:
     return options
 
 
-def trusting(version: str | None = None, client: str | None = None) -> ssl.SSLContext:
+def trusting(version: str | None = None, client: str | None = None, ca: str = ROOT) -> ssl.SSLContext:
     """Python as a client that trusts our root, and shows a certificate."""
-    context = ssl.create_default_context(cafile=ROOT)
+    context = ssl.create_default_context(cafile=ca)
     context.sslsocket_class = Guarded
     if version:
         context.minimum_version = context.maximum_version = VERSIONS[version]
