@@ -3,6 +3,7 @@
 //!
 //! Adds no state to the machine; what it puts on the wire follows the same rules as all else.
 
+use super::send::Sending;
 use super::{Kind, Phase, WebSocket};
 use crate::close::CloseCode;
 use crate::cx::Cx;
@@ -25,9 +26,9 @@ impl WebSocket {
         cx: &mut Cx<'_>,
     ) -> Result<(), Misuse> {
         self.must_be_open()?;
-        let opcode = match self.sending {
+        let opcode = match self.sending.kind() {
             None => kind.opcode(),
-            Some(begun) if begun == kind && !self.packing => Opcode::Continuation,
+            Some(begun) if begun == kind && !self.sending.is_packed() => Opcode::Continuation,
             Some(_) => return Err(Misuse::MixedKinds),
         };
         #[cfg(feature = "drafts")]
@@ -38,8 +39,7 @@ impl WebSocket {
                 return Err(Misuse::NotInVersion);
             }
         }
-        self.packing = false;
-        self.sending = if last { None } else { Some(kind) };
+        self.sending = Sending::after(kind, false, last);
         self.active = cx.now;
         self.frame(opcode, last, data, cx);
         Ok(())

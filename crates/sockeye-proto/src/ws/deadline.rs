@@ -57,22 +57,21 @@ impl WebSocket {
     }
 
     fn keep_alive(&mut self, cx: &mut Cx<'_>) -> Option<Event<'static>> {
-        match self.mark {
-            Some(_) => self.lose(Lost::PingTimeout),
-            None => {
-                self.mark = Some(cx.now);
-                self.frame(Opcode::Ping, true, &[], cx);
-                None
-            }
+        if self.pinged {
+            return self.lose(Lost::PingTimeout);
         }
+        self.since = cx.now;
+        self.pinged = true;
+        self.frame(Opcode::Ping, true, &[], cx);
+        None
     }
 
     /// Begins all waiting anew. While output waits for the peer, a ping would wait behind it:
     /// silence proves nothing, and a message is still on its way.
     fn restart(&mut self, now: Instant) {
-        self.heard = now;
+        self.since = now;
         self.active = now;
-        self.mark = None;
+        self.pinged = false;
     }
 
     fn lose(&mut self, lost: Lost) -> Option<Event<'static>> {
@@ -92,10 +91,11 @@ impl WebSocket {
         if self.version().is_text_only() {
             return None;
         }
-        match self.mark {
-            Some(pinged) => after(pinged, limits.pong_timeout),
-            None => after(self.heard, interval),
-        }
+        let wait = match self.pinged {
+            true => limits.pong_timeout,
+            false => interval,
+        };
+        after(self.since, wait)
     }
 
     fn idle_due(&self) -> Option<Instant> {
@@ -103,7 +103,7 @@ impl WebSocket {
     }
 
     fn close_due(&self) -> Option<Instant> {
-        after(self.mark?, self.config.limits.close_timeout)
+        after(self.since, self.config.limits.close_timeout)
     }
 }
 

@@ -5,11 +5,11 @@
 //! read past, of whatever length it says it is. What the version does not have is refused before it
 //! comes here.
 
-use super::receive::{Frame, Reading};
+use super::receive::Frame;
 use super::{Delivery, Event, Kind, Phase, WebSocket};
 use crate::close::{CloseCode, CloseFrame};
 use crate::cx::Cx;
-use crate::frame::{FrameHeader, Opcode};
+use crate::frame::Opcode;
 use crate::http::take_front;
 use crate::mask::Mask;
 use crate::violation::{Misuse, Violation};
@@ -20,11 +20,12 @@ const CLOSE: u8 = 0xff;
 /// Types from here up have a length.
 const MEASURED: u8 = 0x80;
 
-/// What is being read, in the words of a frame: a text, what has an end but no meaning, and what
-/// has a length but no meaning.
+/// What is being read, in the words of a frame: a text, what has an end but no meaning, what has a
+/// length but no meaning, and such a length.
 const SPOKEN: Opcode = Opcode::Text;
 const MUMBLED: Opcode = Opcode::Continuation;
 const SKIPPED: Opcode = Opcode::Binary;
+const ANNOUNCED: Opcode = Opcode::Close;
 
 impl WebSocket {
     /// Consumes at least one byte.
@@ -34,37 +35,36 @@ impl WebSocket {
         cx: &mut Cx<'_>,
     ) -> Result<Option<Event<'b>>, Violation> {
         match self.reading {
-            Reading::Header { bytes, len } => {
+            None => {
+                if let Some((&byte, _)) = take_front(input, 1).split_first() {
+                    self.begin_hixie(byte);
+                }
+                Ok(None)
+            }
+            Some(frame) if frame.opcode == ANNOUNCED => {
                 let Some((&byte, _)) = take_front(input, 1).split_first() else {
                     return Ok(None);
                 };
-                match (len, bytes.first_chunk::<9>()) {
-                    (1.., Some(&[kind, ref length @ ..])) => {
-                        self.read_length(kind, u64::from_be_bytes(*length), byte, cx)
-                    }
-                    _ => {
-                        self.begin_hixie(byte);
-                        Ok(None)
-                    }
-                }
+                let [kind, ..] = frame.mask.key();
+                self.read_length(kind, frame.remaining, byte, cx)
             }
-            Reading::Payload(frame) if frame.opcode == SPOKEN => {
+            Some(frame) if frame.opcode == SPOKEN => {
                 self.active = cx.now;
                 self.read_text(input)
             }
-            Reading::Payload(frame) if frame.opcode == MUMBLED => {
+            Some(frame) if frame.opcode == MUMBLED => {
                 let end = end_of_text(input);
                 if end.is_some() {
-                    self.reading = Reading::between();
+                    self.reading = None;
                 }
                 take_front(input, end.map_or(usize::MAX, |end| end + 1));
                 Ok(None)
             }
-            Reading::Payload(frame) => {
+            Some(frame) => {
                 let len = usize::try_from(frame.remaining).unwrap_or(usize::MAX);
                 let len = take_front(input, len).len() as u64;
                 self.reading = match frame.remaining - len {
-                    0 => Reading::between(),
+                    0 => None,
                     remaining => reading(SKIPPED, remaining),
                 };
                 Ok(None)
@@ -99,7 +99,7 @@ impl WebSocket {
         }
         let length = so_far << 7 | u64::from(byte & 0x7f);
         self.reading = match (byte & 0x80, length) {
-            (0, 0) => Reading::between(),
+            (0, 0) => None,
             (0, _) => reading(SKIPPED, length),
             _ => length_so_far(kind, length),
         };
@@ -177,7 +177,7 @@ impl WebSocket {
 
     fn end_text(&mut self, last: bool) {
         if last {
-            self.reading = Reading::between();
+            self.reading = None;
             self.receiving = None;
         }
     }
@@ -211,8 +211,8 @@ fn end_of_text(input: &[u8]) -> Option<usize> {
     input.iter().position(|&byte| byte == END)
 }
 
-const fn reading(opcode: Opcode, remaining: u64) -> Reading {
-    Reading::Payload(Frame {
+const fn reading(opcode: Opcode, remaining: u64) -> Option<Frame> {
+    Some(Frame {
         remaining,
         mask: Mask::new([0; 4]),
         opcode,
@@ -221,9 +221,11 @@ const fn reading(opcode: Opcode, remaining: u64) -> Reading {
 }
 
 /// A type, and its length as far as it came.
-fn length_so_far(kind: u8, length: u64) -> Reading {
-    let mut bytes = [0; FrameHeader::MAX_LEN - 1];
-    bytes[0] = kind;
-    bytes[1..9].copy_from_slice(&length.to_be_bytes());
-    Reading::Header { bytes, len: 9 }
+const fn length_so_far(kind: u8, length: u64) -> Option<Frame> {
+    Some(Frame {
+        remaining: length,
+        mask: Mask::new([kind, 0, 0, 0]),
+        opcode: ANNOUNCED,
+        fin: true,
+    })
 }

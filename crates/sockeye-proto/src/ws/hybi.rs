@@ -4,7 +4,7 @@
 //! Only the way to a header and from a payload is their own; what a header means, messages, pings
 //! and limits are judged where RFC 6455's are.
 
-use super::receive::{Frame, Reading};
+use super::receive::Frame;
 use super::{Event, Phase, Role, WebSocket};
 use crate::bytes::Text;
 use crate::close::{CloseCode, CloseFrame};
@@ -24,13 +24,13 @@ impl WebSocket {
     /// masked by no more than the key in [`Frame`].
     pub(super) fn prepare_hybi(&mut self, input: &mut &mut [u8]) -> Result<bool, Violation> {
         let frame = match self.reading {
-            Reading::Payload(frame) => frame,
-            Reading::Header { bytes, len } => match self.read_hybi_header(bytes, len, input)? {
+            Some(frame) => frame,
+            None => match self.read_hybi_header(input)? {
                 Some(frame) => frame,
                 None => return Ok(false),
             },
         };
-        self.reading = Reading::Payload(frame);
+        self.reading = Some(frame);
         if self.role == Role::Server
             && let Some(state) = self.parts.as_mut().and_then(|parts| parts.hybi04.as_mut())
         {
@@ -39,21 +39,13 @@ impl WebSocket {
         Ok(true)
     }
 
-    fn read_hybi_header(
-        &mut self,
-        known: [u8; FrameHeader::MAX_LEN - 1],
-        len: u8,
-        input: &mut &mut [u8],
-    ) -> Result<Option<Frame>, Violation> {
-        let len = usize::from(len);
-        let mut bytes = [0; FrameHeader::MAX_LEN];
-        bytes[..known.len()].copy_from_slice(&known);
-        let more = input.len().min(bytes.len() - len);
-        bytes[len..len + more].copy_from_slice(&input[..more]);
-        let Some((header, used)) = self.decode_hybi(&bytes[..len + more])? else {
-            return Ok(self.keep_header(bytes, len, input));
+    fn read_hybi_header(&mut self, input: &mut &mut [u8]) -> Result<Option<Frame>, Violation> {
+        let (bytes, len) = self.known_header(input);
+        let Some((header, used)) = self.decode_hybi(bytes.get(..len).unwrap_or_default())? else {
+            self.keep_header(input);
+            return Ok(None);
         };
-        *input = &mut std::mem::take(input)[used - len..];
+        self.end_header(used, input);
         self.accept(header).map(Some)
     }
 
@@ -116,7 +108,7 @@ impl WebSocket {
                     None => answer.push(letter),
                 }
             }
-            self.mark = Some(cx.now);
+            self.since = cx.now;
             self.frame(Opcode::Close, true, &answer, cx);
         }
         self.phase = Phase::Finished;

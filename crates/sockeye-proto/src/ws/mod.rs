@@ -73,7 +73,8 @@ use std::time::Instant;
 pub use self::event::{Chunk, Event, Fate, Lost};
 pub use self::message::{Kind, Message, Prepared};
 
-use self::receive::{Parts, Reading};
+use self::receive::{Frame, Parts};
+use self::send::Sending;
 use crate::limits::Limits;
 use crate::utf8::Utf8;
 
@@ -150,14 +151,14 @@ pub struct WebSocket {
     /// What is in several pieces or waits; absent on a connection at rest, and behind the end:
     /// then nothing waits to be sent.
     parts: Option<Box<Parts>>,
-    /// When a byte was last received.
-    heard: Instant,
+    /// Open: when a byte was last received, or, if nothing was since, when the ping went out.
+    /// Later: when our Close was put out. One field, because the three never matter at once.
+    since: Instant,
     /// When a byte of a message last went either way.
     active: Instant,
-    /// Open: when the ping went out that nothing was heard since. Later: when our Close was put
-    /// out. One field, because the two never matter at once.
-    mark: Option<Instant>,
-    reading: Reading,
+    /// The payload in which the last read ended; `None`: it ended between frames or in a header,
+    /// whose bytes the parts keep then.
+    reading: Option<Frame>,
     /// Payload bytes of the message in progress, those announced by its last frame included.
     message_len: u64,
     /// Frames of the message in progress.
@@ -166,13 +167,13 @@ pub struct WebSocket {
     /// The message being received, from its first header to its last byte.
     receiving: Option<Kind>,
     /// The fragmented message being sent.
-    sending: Option<Kind>,
+    sending: Sending,
     /// No chunk of the message being received has been handed out.
     first: bool,
     /// The message being received is compressed.
     unpacking: bool,
-    /// The fragmented message being sent is compressed.
-    packing: bool,
+    /// Nothing was heard since the ping went out.
+    pinged: bool,
     role: Role,
     phase: Phase,
     #[cfg(feature = "drafts")]
@@ -195,18 +196,17 @@ impl WebSocket {
         Self {
             config,
             parts: None,
-            heard: now,
+            since: now,
             active: now,
-            mark: None,
-            reading: Reading::between(),
+            reading: None,
             message_len: 0,
             fragment_count: 0,
             utf8: Utf8::new(),
             receiving: None,
-            sending: None,
+            sending: Sending::Nothing,
             first: false,
             unpacking: false,
-            packing: false,
+            pinged: false,
             role,
             phase: Phase::Open,
             #[cfg(feature = "drafts")]
@@ -258,7 +258,7 @@ mod tests {
 
     fn receive(socket: &mut WebSocket, bytes: &[u8], blocked: bool) {
         let (mut output, mut shared) = (Vec::new(), Shared::from_seed([0; 32]));
-        let (now, output, shared) = (socket.heard, &mut output, &mut shared);
+        let (now, output, shared) = (socket.since, &mut output, &mut shared);
         let mut bytes = bytes.to_vec();
         let mut input = &mut bytes[..];
         let mut cx = Cx {
@@ -278,7 +278,7 @@ mod tests {
 
     #[test]
     fn a_connection_at_rest_is_small() {
-        assert!(size_of::<WebSocket>() <= 112, "{}", size_of::<WebSocket>());
+        assert!(size_of::<WebSocket>() <= 88, "{}", size_of::<WebSocket>());
     }
 
     #[test]
@@ -293,6 +293,9 @@ mod tests {
             (b"q", false),
             (b"\x01\x01\xc3", true),
             (b"\x80\x01\xa4", false),
+            (b"\x82", true),
+            (b"\x7e\x01", true),
+            (b"\x00", false),
         ] {
             receive(&mut socket, bytes, false);
             assert_eq!(socket.parts.is_some(), holds, "{bytes:x?}");
@@ -312,7 +315,7 @@ mod tests {
         let mut socket = client();
         receive(&mut socket, b"\x01\x03abc", false);
         let (mut output, mut shared) = (Vec::new(), Shared::from_seed([0; 32]));
-        let (now, output, shared) = (socket.heard, &mut output, &mut shared);
+        let (now, output, shared) = (socket.since, &mut output, &mut shared);
         let mut cx = Cx {
             now,
             output,

@@ -2,9 +2,10 @@
 //!
 //! Every rule is judged at the header, before a byte of payload is looked at; what a payload
 //! alone can break (UTF-8, the codes of a Close) is judged as it arrives. The state between two
-//! reads is a piece of a header or a [`Frame`] with what remains of it.
+//! reads is a [`Frame`] with what remains of it, or, in [`Parts`], a piece of a header.
 
 use std::mem;
+use std::time::Instant;
 
 use super::packed::Packed;
 use super::{Chunk, Delivery, Event, Kind, Phase, Role, WebSocket};
@@ -15,27 +16,6 @@ use crate::frame::{FrameHeader, Opcode};
 use crate::mask::Mask;
 use crate::utf8;
 use crate::violation::Violation;
-
-/// Where the last read ended.
-#[derive(Clone, Copy)]
-pub(super) enum Reading {
-    /// Within a header, of which these bytes are known.
-    Header {
-        bytes: [u8; FrameHeader::MAX_LEN - 1],
-        len: u8,
-    },
-    /// Within a payload.
-    Payload(Frame),
-}
-
-impl Reading {
-    pub(super) const fn between() -> Self {
-        Self::Header {
-            bytes: [0; FrameHeader::MAX_LEN - 1],
-            len: 0,
-        }
-    }
-}
 
 /// What is still to come of a frame whose header was accepted.
 #[derive(Clone, Copy)]
@@ -50,6 +30,8 @@ pub(super) struct Frame {
 /// What a connection holds only while something is in several pieces or kept back.
 #[derive(Default)]
 pub(super) struct Parts {
+    /// What is there of a header.
+    header: Vec<u8>,
     pub(super) text: String,
     pub(super) binary: Vec<u8>,
     control: Vec<u8>,
@@ -76,10 +58,7 @@ impl WebSocket {
         cx: &mut Cx<'_>,
     ) -> Result<Option<Event<'b>>, Violation> {
         if !input.is_empty() {
-            self.heard = cx.now;
-            if self.phase == Phase::Open {
-                self.mark = None;
-            }
+            self.note_heard(cx.now);
         }
         while !input.is_empty() {
             if !self.listens() {
@@ -98,6 +77,14 @@ impl WebSocket {
             }
         }
         Ok(None)
+    }
+
+    /// Takes a sign of life. Behind our Close it counts for nothing.
+    fn note_heard(&mut self, now: Instant) {
+        if self.phase == Phase::Open {
+            self.since = now;
+            self.pinged = false;
+        }
     }
 
     /// Whether input still means anything.
@@ -121,8 +108,8 @@ impl WebSocket {
             return outcome;
         }
         let mut frame = match self.reading {
-            Reading::Payload(frame) => frame,
-            Reading::Header { bytes, len } => match self.read_header(bytes, len, input)? {
+            Some(frame) => frame,
+            None => match self.read_header(input)? {
                 Some(frame) => frame,
                 None => return Ok(None),
             },
@@ -152,50 +139,66 @@ impl WebSocket {
         }
     }
 
-    fn read_header(
-        &mut self,
-        known: [u8; FrameHeader::MAX_LEN - 1],
-        len: u8,
-        input: &mut &mut [u8],
-    ) -> Result<Option<Frame>, Violation> {
-        let len = usize::from(len);
-        let (header, used) = if len == 0 {
-            match FrameHeader::decode(input)? {
-                Some((header, used)) => (header, used),
-                None => return Ok(self.keep_header([0; FrameHeader::MAX_LEN], 0, input)),
-            }
-        } else {
-            let mut bytes = [0; FrameHeader::MAX_LEN];
-            bytes[..known.len()].copy_from_slice(&known);
-            let more = input.len().min(bytes.len() - len);
-            bytes[len..len + more].copy_from_slice(&input[..more]);
-            match FrameHeader::decode(&bytes[..len + more])? {
-                Some((header, used)) => (header, used - len),
-                None => return Ok(self.keep_header(bytes, len, input)),
-            }
+    fn read_header(&mut self, input: &mut &mut [u8]) -> Result<Option<Frame>, Violation> {
+        if self
+            .parts
+            .as_ref()
+            .is_some_and(|parts| !parts.header.is_empty())
+        {
+            return self.resume_header(input);
+        }
+        let Some((header, used)) = FrameHeader::decode(input)? else {
+            self.keep_header(input);
+            return Ok(None);
         };
         *input = &mut mem::take(input)[used..];
         self.accept(header).map(Some)
     }
 
-    /// Keeps what is there of a header: `len` bytes of `bytes` and all of the input, which
-    /// together are shorter than the longest header.
+    /// As [`read_header`](Self::read_header), behind the bytes that were kept.
     #[cold]
-    pub(super) fn keep_header(
-        &mut self,
-        mut bytes: [u8; FrameHeader::MAX_LEN],
-        len: usize,
-        input: &mut &mut [u8],
-    ) -> Option<Frame> {
-        let input = mem::take(input);
-        let end = len + input.len();
-        bytes[len..end].copy_from_slice(input);
-        let [kept @ .., _] = bytes;
-        self.reading = Reading::Header {
-            bytes: kept,
-            len: end as u8,
+    fn resume_header(&mut self, input: &mut &mut [u8]) -> Result<Option<Frame>, Violation> {
+        let (bytes, len) = self.known_header(input);
+        let Some((header, used)) = FrameHeader::decode(bytes.get(..len).unwrap_or_default())?
+        else {
+            self.keep_header(input);
+            return Ok(None);
         };
-        None
+        self.end_header(used, input);
+        self.accept(header).map(Some)
+    }
+
+    /// The front of a header: what was kept, and of the input as much as it may take. And the
+    /// length of both.
+    pub(super) fn known_header(&self, input: &[u8]) -> ([u8; FrameHeader::MAX_LEN], usize) {
+        let kept = self.parts.as_ref().map_or(&[][..], |parts| &parts.header);
+        let mut bytes = [0; FrameHeader::MAX_LEN];
+        let mut len = 0;
+        for (place, byte) in bytes.iter_mut().zip(kept.iter().chain(input)) {
+            *place = *byte;
+            len += 1;
+        }
+        (bytes, len)
+    }
+
+    /// Keeps the input: with what was kept before it is shorter than the longest header.
+    #[cold]
+    pub(super) fn keep_header(&mut self, input: &mut &mut [u8]) {
+        let input = mem::take(input);
+        self.parts
+            .get_or_insert_default()
+            .header
+            .extend_from_slice(input);
+    }
+
+    /// Takes what a header of `used` bytes needs of the input besides what was kept.
+    pub(super) fn end_header(&mut self, used: usize, input: &mut &mut [u8]) {
+        let kept = match &mut self.parts {
+            Some(parts) => mem::take(&mut parts.header).len(),
+            None => 0,
+        };
+        *input = &mut mem::take(input)[used - kept..];
+        self.tidy();
     }
 
     /// Judges a header against the role, the message in progress and the limits.
@@ -290,10 +293,10 @@ impl WebSocket {
     pub(super) fn note_read(&mut self, frame: &mut Frame, len: usize) {
         frame.remaining -= len as u64;
         self.reading = if frame.remaining == 0 {
-            Reading::between()
+            None
         } else {
             frame.mask = frame.mask.rotated(len);
-            Reading::Payload(*frame)
+            Some(*frame)
         };
     }
 
@@ -530,7 +533,8 @@ impl WebSocket {
             if parts.hybi04.is_some() {
                 return false;
             }
-            parts.text.is_empty()
+            parts.header.is_empty()
+                && parts.text.is_empty()
                 && parts.binary.is_empty()
                 && parts.control.is_empty()
                 && parts.packed.is_empty()

@@ -2,12 +2,47 @@
 
 use std::time::Instant;
 
-use super::{Message, Phase, Role, WebSocket};
+use super::{Kind, Message, Phase, Role, WebSocket};
 use crate::close::{CloseCode, cut_reason};
 use crate::cx::{Cx, Shared};
 use crate::frame::{FrameHeader, Opcode};
 use crate::mask::Mask;
 use crate::violation::Misuse;
+
+/// What fragments belong to. One byte, where a kind and a flag would be two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sending {
+    Nothing,
+    Text,
+    Binary,
+    PackedText,
+    PackedBinary,
+}
+
+impl Sending {
+    /// What is being sent behind a fragment.
+    pub(super) fn after(kind: Kind, packed: bool, last: bool) -> Self {
+        match (kind, packed) {
+            _ if last => Self::Nothing,
+            (Kind::Text, false) => Self::Text,
+            (Kind::Binary, false) => Self::Binary,
+            (Kind::Text, true) => Self::PackedText,
+            (Kind::Binary, true) => Self::PackedBinary,
+        }
+    }
+
+    pub(super) fn kind(self) -> Option<Kind> {
+        match self {
+            Self::Nothing => None,
+            Self::Text | Self::PackedText => Some(Kind::Text),
+            Self::Binary | Self::PackedBinary => Some(Kind::Binary),
+        }
+    }
+
+    pub(super) fn is_packed(self) -> bool {
+        matches!(self, Self::PackedText | Self::PackedBinary)
+    }
+}
 
 impl WebSocket {
     /// Sends a message in one frame, compressed if that was agreed on, it is long enough, and it
@@ -64,7 +99,7 @@ impl WebSocket {
     ) -> Result<(), Misuse> {
         self.must_be_open()?;
         let kind = fragment.kind();
-        let opcode = match self.sending {
+        let opcode = match self.sending.kind() {
             None if last => return self.send(fragment, cx),
             None => kind.opcode(),
             Some(begun) if begun == kind => Opcode::Continuation,
@@ -72,12 +107,13 @@ impl WebSocket {
         };
         #[cfg(feature = "drafts")]
         self.must_have(opcode, false)?;
-        if opcode != Opcode::Continuation {
-            self.packing = self.may_pack(fragment.data().len());
-        }
-        self.sending = if last { None } else { Some(kind) };
+        let packed = match opcode {
+            Opcode::Continuation => self.sending.is_packed(),
+            _ => self.may_pack(fragment.data().len()),
+        };
+        self.sending = Sending::after(kind, packed, last);
         self.active = cx.now;
-        if self.packing {
+        if packed {
             self.frame_packed(opcode, last, fragment.data(), cx);
         } else {
             self.frame(opcode, last, fragment.data(), cx);
@@ -94,8 +130,8 @@ impl WebSocket {
     pub fn may_send(&self) -> Result<(), Misuse> {
         self.must_be_open()?;
         match self.sending {
-            None => Ok(()),
-            Some(_) => Err(Misuse::FragmentInProgress),
+            Sending::Nothing => Ok(()),
+            _ => Err(Misuse::FragmentInProgress),
         }
     }
 
@@ -201,7 +237,7 @@ impl WebSocket {
     ) {
         debug_assert_eq!(self.phase, Phase::Open, "the second Close");
         self.phase = phase;
-        self.mark = Some(cx.now);
+        self.since = cx.now;
         #[cfg(feature = "drafts")]
         if let Some(body) = self.bare_close() {
             return self.frame(Opcode::Close, true, body, cx);
