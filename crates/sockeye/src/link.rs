@@ -83,7 +83,8 @@ pub trait Connector: fmt::Debug {
 pub(crate) enum Link {
     Socket(Socket),
     Tls(Box<TlsLink>),
-    Other(Box<dyn Transport>),
+    /// Boxed twice: a wide pointer here would be paid by every connection.
+    Other(Box<Box<dyn Transport>>),
     Traced(Box<Traced>),
     /// The stream is gone; the slot waits to be freed at the end of the turn.
     Gone,
@@ -153,6 +154,10 @@ impl Link {
             Self::Traced(traced) => traced.link.tls_info(),
             _ => None,
         }
+    }
+
+    pub(crate) fn other(transport: Box<dyn Transport>) -> Self {
+        Self::Other(Box::new(transport))
     }
 
     /// Tells somebody what goes over it from now on.

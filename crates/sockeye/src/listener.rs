@@ -55,7 +55,7 @@ impl Listener {
             }
             Source::Other(acceptor) => {
                 let (transport, addr) = acceptor.accept()?;
-                Ok((Link::Other(transport), addr))
+                Ok((Link::other(transport), addr))
             }
         }
     }

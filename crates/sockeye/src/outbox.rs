@@ -2,7 +2,7 @@
 //! payloads as segments of their own.
 //!
 //! Knows nothing of sockets but [`Link::write_vectored`], nothing of messages but where one may be
-//! dropped. An empty outbox owns no memory: its buffer goes back to the loop's [`Pool`].
+//! dropped. An empty outbox is a null pointer: what it held goes back to the loop's [`Pool`].
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -14,6 +14,10 @@ use crate::link::Link;
 const POOLED_LEN: usize = 512 * 1024;
 /// How many buffers a loop keeps. Nearly always one is in use: the same hot one serves everybody.
 const POOLED_COUNT: usize = 8;
+/// Buffers up to this length are for a message or two, as all get who are told the same.
+const SHORT_LEN: usize = 1024;
+/// How many of these a loop keeps: what is published soon is again, to as many.
+const SHORT_COUNT: usize = 1024;
 /// The size of a fresh buffer: a read of small messages, echoed, fits.
 const SEGMENT_LEN: usize = 16 * 1024;
 /// What a segment costs besides its bytes: its place in the queue, and its allocation.
@@ -23,30 +27,38 @@ const SLICES: usize = 32;
 
 /// The loop's spare buffers.
 #[derive(Debug, Default)]
+#[expect(clippy::vec_box, reason = "outboxes hold what is in them by a pointer")]
 pub(crate) struct Pool {
-    spare: Vec<Vec<u8>>,
+    spare: Vec<Box<Content>>,
+    /// Shorter than what a read of messages is answered with.
+    short: Vec<Box<Content>>,
 }
 
 impl Pool {
-    fn take(&mut self) -> Vec<u8> {
+    fn take(&mut self) -> Box<Content> {
         self.spare
             .pop()
-            .unwrap_or_else(|| Vec::with_capacity(SEGMENT_LEN))
+            .unwrap_or_else(|| Box::new(Content::new(SEGMENT_LEN)))
     }
 
-    /// A spare buffer, or one that is just large enough. When many connections are sent something
-    /// at once, all but a few would otherwise get a large buffer for a short message.
-    fn take_for(&mut self, len: usize) -> Vec<u8> {
-        self.spare.pop().unwrap_or_else(|| Vec::with_capacity(len))
+    /// What has room for `len` bytes, or will make it. When many connections are sent something at
+    /// once, all but a few would otherwise get a large buffer for a short message.
+    fn take_for(&mut self, len: usize) -> Box<Content> {
+        self.short
+            .pop()
+            .or_else(|| self.spare.pop())
+            .unwrap_or_else(|| Box::new(Content::new(len)))
     }
 
-    fn give(&mut self, mut buffer: Vec<u8>) {
-        if buffer.capacity() >= SEGMENT_LEN
-            && buffer.capacity() <= POOLED_LEN
-            && self.spare.len() < POOLED_COUNT
-        {
-            buffer.clear();
-            self.spare.push(buffer);
+    fn give(&mut self, mut content: Box<Content>) {
+        let (kept, count) = match content.front.capacity() {
+            0..=SHORT_LEN => (&mut self.short, SHORT_COUNT),
+            SEGMENT_LEN..=POOLED_LEN => (&mut self.spare, POOLED_COUNT),
+            _ => return,
+        };
+        if kept.len() < count {
+            content.clear();
+            kept.push(content);
         }
     }
 }
@@ -79,7 +91,7 @@ impl Segment {
     }
 }
 
-/// Segments behind the first buffer.
+/// Segments behind the first buffer; none while that is enough.
 #[derive(Debug, Default)]
 struct Queue {
     segments: VecDeque<Segment>,
@@ -89,12 +101,18 @@ struct Queue {
     settled: usize,
 }
 
-/// Bytes waiting to be written, in order.
+/// Bytes waiting to be written, in order. A pointer, as most connections have none at most times.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
+    content: Option<Box<Content>>,
+}
+
+#[derive(Debug, Default)]
+struct Content {
     front: Vec<u8>,
+    /// Bytes of `front` that are written.
     written: usize,
-    queue: Option<Box<Queue>>,
+    queue: Queue,
 }
 
 /// What became of a [`Outbox::flush`].
@@ -109,52 +127,43 @@ pub(crate) enum Flushed {
 impl Outbox {
     /// Bytes that wait.
     pub(crate) fn len(&self) -> usize {
-        let front = self.front.len() - self.written;
-        match &self.queue {
-            None => front,
-            Some(queue) => front + queue.len(),
-        }
+        self.content.as_ref().map_or(0, |content| content.len())
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        // A lent buffer may be in the queue without a byte in it.
+        // A lent buffer may be there without a byte in it.
         self.len() == 0
     }
 
     /// What waits, in bytes of memory: many small segments are more than their content.
     pub(crate) fn cost(&self) -> usize {
-        let segments = self.queue.as_ref().map_or(0, |queue| queue.segments.len());
-        self.len() + segments * SEGMENT_COST
+        let Some(content) = &self.content else {
+            return 0;
+        };
+        content.len() + content.queue.segments.len() * SEGMENT_COST
     }
 
     /// Whether all that waits lies in one buffer.
     pub(crate) fn is_contiguous(&self) -> bool {
-        self.queue.is_none()
+        let content = self.content.as_ref();
+        content.is_none_or(|content| content.queue.is_empty())
     }
 
     /// Where the next bytes are appended.
     pub(crate) fn tail(&mut self, pool: &mut Pool) -> &mut Vec<u8> {
-        let Some(queue) = &mut self.queue else {
-            if self.front.capacity() == 0 {
-                self.front = pool.take();
-            }
-            return &mut self.front;
-        };
-        queue.tail(pool)
+        self.content.get_or_insert_with(|| pool.take()).tail()
     }
 
     /// As [`tail`](Self::tail), when it is known how many bytes will be appended.
     pub(crate) fn tail_for(&mut self, len: usize, pool: &mut Pool) -> &mut Vec<u8> {
-        if self.queue.is_none() && self.front.capacity() == 0 {
-            self.front = pool.take_for(len);
-        }
-        self.tail(pool)
+        self.content
+            .get_or_insert_with(|| pool.take_for(len))
+            .tail()
     }
 
     /// Queues bytes that others hold too, without copying them.
     pub(crate) fn push_shared(&mut self, bytes: &Arc<[u8]>, droppable: bool) {
-        let queue = self.queue.get_or_insert_default();
-        queue.push(Segment {
+        self.push(Segment {
             payload: Payload::Shared(Arc::clone(bytes)),
             droppable,
         });
@@ -162,34 +171,22 @@ impl Outbox {
 
     /// Queues bytes that came with a buffer of their own.
     pub(crate) fn push_owned(&mut self, bytes: Vec<u8>, droppable: bool) {
-        let queue = self.queue.get_or_insert_default();
-        queue.push(Segment {
+        self.push(Segment {
             payload: Payload::Owned(bytes),
             droppable,
         });
     }
 
+    fn push(&mut self, segment: Segment) {
+        self.content.get_or_insert_default().queue.push(segment);
+    }
+
     /// Removes the oldest whole messages no byte of which is written, until `len` less is the
     /// [`cost`](Self::cost) or none is left. Returns how many messages went.
     pub(crate) fn drop_oldest(&mut self, len: usize) -> usize {
-        let Some(queue) = &mut self.queue else {
-            return 0;
-        };
-        let (mut freed, mut dropped, mut index) = (0, 0, 0);
-        let front_is_written = self.front.len() == self.written;
-        while freed < len && index < queue.segments.len() {
-            let begun = index == 0 && front_is_written && queue.written > 0;
-            if queue.segments[index].droppable && !begun {
-                freed += queue.remove(index) + SEGMENT_COST;
-                dropped += 1;
-            } else {
-                index += 1;
-            }
-        }
-        if queue.segments.is_empty() {
-            self.queue = None;
-        }
-        dropped
+        self.content
+            .as_mut()
+            .map_or(0, |content| content.drop_oldest(len))
     }
 
     /// Writes until all is written or the socket is full. A short write counts as full: asking once
@@ -229,20 +226,71 @@ impl Outbox {
 
     /// Forgets everything and gives the buffer back.
     pub(crate) fn clear(&mut self, pool: &mut Pool) {
-        pool.give(std::mem::take(&mut self.front));
-        self.written = 0;
-        self.queue = None;
+        if let Some(content) = self.content.take() {
+            pool.give(content);
+        }
     }
 
     /// Offers as much as one call takes: how much that was, and what came of it.
     fn write(&self, link: &mut Link) -> (usize, io::Result<usize>) {
-        if self.queue.is_none() {
-            let front = &self.front[self.written..];
+        let Some(content) = &self.content else {
+            return (0, Ok(0));
+        };
+        if content.queue.is_empty() {
+            let front = &content.front[content.written..];
             return (front.len(), link.write_vectored(&[IoSlice::new(front)]));
         }
         let mut slices = [IoSlice::new(&[]); SLICES];
-        let (count, offered) = self.fill(&mut slices);
+        let (count, offered) = content.fill(&mut slices);
         (offered, link.write_vectored(&slices[..count]))
+    }
+
+    fn advance(&mut self, written: usize) {
+        if let Some(content) = &mut self.content {
+            content.advance(written);
+        }
+    }
+}
+
+impl Content {
+    fn new(capacity: usize) -> Self {
+        Self {
+            front: Vec::with_capacity(capacity),
+            ..Self::default()
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.front.len() - self.written + self.queue.len()
+    }
+
+    fn clear(&mut self) {
+        self.front.clear();
+        self.written = 0;
+        self.queue.clear();
+    }
+
+    fn tail(&mut self) -> &mut Vec<u8> {
+        match self.queue.is_empty() {
+            true => &mut self.front,
+            false => self.queue.tail(),
+        }
+    }
+
+    fn drop_oldest(&mut self, len: usize) -> usize {
+        let (mut freed, mut dropped, mut index) = (0, 0, 0);
+        let front_is_written = self.front.len() == self.written;
+        let queue = &mut self.queue;
+        while freed < len && index < queue.segments.len() {
+            let begun = index == 0 && front_is_written && queue.written > 0;
+            if queue.segments[index].droppable && !begun {
+                freed += queue.remove(index) + SEGMENT_COST;
+                dropped += 1;
+            } else {
+                index += 1;
+            }
+        }
+        dropped
     }
 
     fn fill<'s>(&'s self, slices: &mut [IoSlice<'s>; SLICES]) -> (usize, usize) {
@@ -256,49 +304,55 @@ impl Outbox {
             }
         };
         offer(&self.front[self.written..]);
-        if let Some(queue) = &self.queue {
-            let mut skip = queue.written;
-            for segment in queue.segments.iter().take(SLICES) {
-                offer(&segment.payload.bytes()[skip..]);
-                skip = 0;
-            }
+        let mut skip = self.queue.written;
+        for segment in self.queue.segments.iter().take(SLICES) {
+            offer(&segment.payload.bytes()[skip..]);
+            skip = 0;
         }
         (count, offered)
     }
 
-    fn advance(&mut self, mut written: usize) {
+    fn advance(&mut self, written: usize) {
         let front = written.min(self.front.len() - self.written);
         self.written += front;
-        written -= front;
         if self.written == self.front.len() {
             self.front.clear();
             self.written = 0;
         }
-        let Some(queue) = &mut self.queue else { return };
-        queue.written += written;
-        while let Some(segment) = queue.segments.front() {
-            let len = segment.len();
-            if queue.written < len {
-                break;
-            }
-            queue.written -= len;
-            queue.segments.pop_front();
-            queue.settled = queue.settled.saturating_sub(len);
-        }
-        if queue.segments.is_empty() {
-            self.queue = None;
-        }
+        self.queue.advance(written - front);
     }
 }
 
 impl Queue {
+    fn is_empty(&self) -> bool {
+        self.segments.is_empty()
+    }
+
     fn len(&self) -> usize {
         self.settled + self.segments.back().map_or(0, Segment::len) - self.written
+    }
+
+    fn clear(&mut self) {
+        // One that was long is not worth keeping, and most own no memory.
+        *self = Self::default();
     }
 
     fn push(&mut self, segment: Segment) {
         self.settled += self.segments.back().map_or(0, Segment::len);
         self.segments.push_back(segment);
+    }
+
+    fn advance(&mut self, written: usize) {
+        self.written += written;
+        while let Some(segment) = self.segments.front() {
+            let len = segment.len();
+            if self.written < len {
+                break;
+            }
+            self.written -= len;
+            self.segments.pop_front();
+            self.settled = self.settled.saturating_sub(len);
+        }
     }
 
     /// Takes a segment out; returns its length.
@@ -316,7 +370,7 @@ impl Queue {
         len
     }
 
-    fn tail(&mut self, pool: &mut Pool) -> &mut Vec<u8> {
+    fn tail(&mut self) -> &mut Vec<u8> {
         let appendable = matches!(
             self.segments.back(),
             Some(Segment {
@@ -326,7 +380,7 @@ impl Queue {
         );
         if !appendable {
             self.push(Segment {
-                payload: Payload::Owned(pool.take()),
+                payload: Payload::Owned(Vec::with_capacity(SEGMENT_LEN)),
                 droppable: false,
             });
         }

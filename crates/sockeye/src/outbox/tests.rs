@@ -56,7 +56,7 @@ fn link() -> (Link, Rc<RefCell<Taken>>) {
         per_write: usize::MAX,
         ..Taken::default()
     }));
-    (Link::Other(Box::new(Sink(Rc::clone(&taken)))), taken)
+    (Link::other(Box::new(Sink(Rc::clone(&taken)))), taken)
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn segments_keep_their_order_at_every_partial_write() {
             taken.borrow_mut().room = usize::MAX;
             while outbox.flush(&mut link, &mut pool).unwrap() == Flushed::Blocked {}
             assert_eq!(taken.borrow().bytes, whole);
-            assert_eq!(outbox.front.capacity(), 0, "an empty outbox owns nothing");
+            assert!(outbox.content.is_none(), "an empty outbox owns nothing");
         }
     }
 }
@@ -130,13 +130,13 @@ fn one_buffer_serves_everybody() {
     taken.borrow_mut().room = usize::MAX;
     let mut first = Outbox::default();
     first.tail(&mut pool).extend_from_slice(b"x");
-    let address = first.front.as_ptr();
+    let address = first.tail(&mut pool).as_ptr();
     first.flush(&mut link, &mut pool).unwrap();
     let mut second = Outbox::default();
     assert_eq!(second.tail(&mut pool).as_ptr(), address);
     second.clear(&mut pool);
     for _ in 0..2 * POOLED_COUNT {
-        pool.give(Vec::with_capacity(SEGMENT_LEN));
+        pool.give(Box::new(Content::new(SEGMENT_LEN)));
     }
     assert_eq!(pool.spare.len(), POOLED_COUNT);
     let mut large = Outbox::default();
@@ -145,8 +145,39 @@ fn one_buffer_serves_everybody() {
     assert!(
         pool.spare
             .iter()
-            .all(|buffer| buffer.capacity() <= POOLED_LEN)
+            .all(|content| content.front.capacity() <= POOLED_LEN)
     );
+}
+
+#[test]
+fn what_many_are_told_at_once_needs_no_new_buffers_the_next_time() {
+    let mut pool = Pool::default();
+    let (mut link, taken) = link();
+    taken.borrow_mut().room = usize::MAX;
+    let mut outboxes: Vec<_> = (0..2 * SHORT_COUNT).map(|_| Outbox::default()).collect();
+    let mut met = Vec::new();
+    for round in 0..2 {
+        for outbox in &mut outboxes {
+            let buffer = outbox.tail_for(10, &mut pool);
+            buffer.extend_from_slice(&[round; 10]);
+            met.push(buffer.as_ptr());
+        }
+        for outbox in &mut outboxes {
+            outbox.flush(&mut link, &mut pool).unwrap();
+        }
+    }
+    assert_eq!(pool.short.len(), SHORT_COUNT);
+    assert_eq!(pool.spare.len(), 0);
+    let (first, second) = met.split_at(outboxes.len());
+    let kept = second.iter().filter(|buffer| first.contains(buffer));
+    assert!(kept.count() >= SHORT_COUNT);
+    let mut single = Outbox::default();
+    assert!(single.tail(&mut pool).capacity() >= SEGMENT_LEN, "for many");
+}
+
+#[test]
+fn an_outbox_is_a_pointer() {
+    assert_eq!(size_of::<Outbox>(), size_of::<usize>());
 }
 
 #[derive(Clone, Debug)]

@@ -274,7 +274,7 @@ impl Core {
         };
         let known = connecting.options.known_addresses(&host, port);
         if let Some(connector) = &mut self.connector {
-            let link = connector.connect(&host, port).map(Link::Other);
+            let link = connector.connect(&host, port).map(Link::other);
             self.begin_connected(id, link);
         } else if known.is_empty() {
             let inbox = Arc::clone(&self.inbox);
