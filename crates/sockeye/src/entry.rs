@@ -220,9 +220,10 @@ impl Entry {
 mod tests {
     use super::*;
 
-    /// An idle connection is this and its place in the timer wheel; the budget is 256 bytes.
+    /// An idle connection is this with its generation, a place of 16 bytes in the timer wheel, and
+    /// its session with an id and a mark, 12 bytes: 180 bytes of the 256 that are its budget.
     #[test]
     fn size() {
-        assert!(size_of::<Entry>() <= 224, "{}", size_of::<Entry>());
+        assert!(size_of::<Entry>() <= 144, "{}", size_of::<Entry>());
     }
 }

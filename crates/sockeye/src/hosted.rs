@@ -4,11 +4,13 @@
 //! of sockets and stages.
 
 use std::any::{Any, TypeId};
+use std::num::NonZeroU32;
 
 use sockeye_proto::http::Request;
 use sockeye_proto::ws::{Chunk, Prepared};
 use sockeye_proto::{Bytes, Text};
 
+use crate::chunk::Chunks;
 use crate::client::{Attempt, ConnectError, UplinkId};
 use crate::conn::Conn;
 use crate::core::Core;
@@ -16,8 +18,9 @@ use crate::exchange::Exchange;
 use crate::id::ConnId;
 use crate::protocol::{AcceptOptions, CloseInfo, Peer, Protocol, Reject};
 
-/// Index of a session within its protocol.
-pub(crate) type SessionIndex = u32;
+/// Number of a session within its protocol, from one on: so that a connection keeps in a word that
+/// it has none.
+pub(crate) type SessionIndex = NonZeroU32;
 
 pub(crate) trait DynProtocol: Any {
     /// The type of the protocol.
@@ -64,7 +67,7 @@ struct Seat<S> {
 
 pub(crate) struct Hosted<P: Protocol> {
     pub(crate) protocol: P,
-    seats: Vec<Option<Seat<P::Session>>>,
+    seats: Chunks<Option<Seat<P::Session>>>,
     vacant: Vec<SessionIndex>,
 }
 
@@ -72,31 +75,30 @@ impl<P: Protocol> Hosted<P> {
     pub(crate) fn new(protocol: P) -> Self {
         Self {
             protocol,
-            seats: Vec::new(),
+            seats: Chunks::new(),
             vacant: Vec::new(),
         }
     }
 
     fn seat(&mut self, id: ConnId, session: P::Session) -> SessionIndex {
         let seat = Some(Seat { id, session });
-        match self.vacant.pop() {
-            Some(index) => {
-                self.seats[index as usize] = seat;
-                index
-            }
-            None => {
-                if self.seats.len() == self.seats.capacity() {
-                    // By a quarter: with many connections the spare room counts.
-                    self.seats.reserve_exact((self.seats.len() / 4).max(64));
-                }
-                self.seats.push(seat);
-                (self.seats.len() - 1) as SessionIndex
-            }
+        if let Some(index) = self.vacant.pop()
+            && let Some(vacant) = self.place(index)
+        {
+            *vacant = seat;
+            return index;
         }
+        self.seats.push(seat);
+        // There are at most as many as connections, and of these at most 2³¹.
+        SessionIndex::MIN.saturating_add(self.seats.len() as u32 - 1)
+    }
+
+    fn place(&mut self, index: SessionIndex) -> Option<&mut Option<Seat<P::Session>>> {
+        self.seats.get_mut(index.get() - 1)
     }
 
     fn unseat(&mut self, index: SessionIndex) -> Option<P::Session> {
-        let seat = self.seats.get_mut(index as usize)?.take()?;
+        let seat = self.place(index)?.take()?;
         self.vacant.push(index);
         Some(seat.session)
     }
@@ -106,7 +108,7 @@ impl<P: Protocol> Hosted<P> {
         &mut self,
         index: SessionIndex,
     ) -> Option<(&mut P, &mut P::Session)> {
-        let seat = self.seats.get_mut(index as usize)?.as_mut()?;
+        let seat = self.seats.get_mut(index.get() - 1)?.as_mut()?;
         Some((&mut self.protocol, &mut seat.session))
     }
 }

@@ -39,6 +39,7 @@ pub mod blocking;
 pub mod bus;
 mod by_hand;
 mod census;
+mod chunk;
 mod client;
 mod clock;
 #[cfg(feature = "deflate")]

@@ -1,7 +1,7 @@
 //! A store of values that stay where they are, named by generational ids.
 //!
-//! Values live in chunks of [`CHUNK_LEN`] slots, so growing neither moves a value nor doubles the
-//! memory. It knows nothing of what it stores.
+//! Values live in [`Chunks`], so growing neither moves a value nor doubles the memory. It knows
+//! nothing of what it stores.
 //!
 //! Invariants:
 //! - A slot is vacant and on the free list, or occupied; `len` counts the occupied ones.
@@ -10,20 +10,15 @@
 
 use std::mem;
 
+use crate::chunk::Chunks;
 use crate::id::ConnId;
-
-/// Slots a chunk has. Memory comes in pieces of this many values.
-const CHUNK_LEN: usize = 256;
 
 /// Ends the free list; no slot has this index.
 const NIL: u32 = u32::MAX;
 
 #[derive(Debug)]
 pub(crate) struct Slab<T> {
-    /// Each is allocated at its full capacity at once and never grows beyond it.
-    chunks: Vec<Vec<Slot<T>>>,
-    /// Slots that exist, vacant or not.
-    slot_count: u32,
+    slots: Chunks<Slot<T>>,
     /// The most recently freed slot: its memory is the likeliest to be in the cache.
     free: u32,
     len: usize,
@@ -50,8 +45,7 @@ impl<T> Slab<T> {
 
     pub(crate) fn new() -> Self {
         Self {
-            chunks: Vec::new(),
-            slot_count: 0,
+            slots: Chunks::new(),
             free: NIL,
             len: 0,
             max_len: Self::INDEX_END as usize,
@@ -94,7 +88,7 @@ impl<T> Slab<T> {
     /// With 2³¹ values in it, which no descriptor table and no memory allows.
     pub(crate) fn insert(&mut self, value: T) -> ConnId {
         let index = self.free;
-        if let Some(slot) = self.slot_mut(index)
+        if let Some(slot) = self.slots.get_mut(index)
             && let Content::Vacant { next } = slot.content
         {
             slot.content = Content::Occupied(value);
@@ -103,25 +97,18 @@ impl<T> Slab<T> {
             self.len += 1;
             return id;
         }
-        let index = self.slot_count;
+        let index = self.slot_count();
         assert!(index < Self::INDEX_END, "a slab holds at most 2^31 values");
-        let (chunk, _) = place(index);
-        if chunk == self.chunks.len() {
-            self.chunks.push(Vec::with_capacity(CHUNK_LEN));
-        }
-        if let Some(chunk) = self.chunks.get_mut(chunk) {
-            chunk.push(Slot {
-                generation: self.first_generation,
-                content: Content::Occupied(value),
-            });
-        }
-        self.slot_count += 1;
+        self.slots.push(Slot {
+            generation: self.first_generation,
+            content: Content::Occupied(value),
+        });
         self.len += 1;
         ConnId::new(index, self.first_generation)
     }
 
     pub(crate) fn get(&self, id: ConnId) -> Option<&T> {
-        match self.slot(id.index()) {
+        match self.slots.get(id.index()) {
             Some(Slot {
                 generation,
                 content: Content::Occupied(value),
@@ -131,7 +118,7 @@ impl<T> Slab<T> {
     }
 
     pub(crate) fn get_mut(&mut self, id: ConnId) -> Option<&mut T> {
-        match self.slot_mut(id.index()) {
+        match self.slots.get_mut(id.index()) {
             Some(Slot {
                 generation,
                 content: Content::Occupied(value),
@@ -148,7 +135,7 @@ impl<T> Slab<T> {
     /// Takes the value out. The next `insert` gets its slot, under another generation.
     pub(crate) fn remove(&mut self, id: ConnId) -> Option<T> {
         let free = self.free;
-        let slot = self.slot_mut(id.index())?;
+        let slot = self.slots.get_mut(id.index())?;
         if slot.generation != id.generation() || matches!(slot.content, Content::Vacant { .. }) {
             return None;
         }
@@ -164,7 +151,7 @@ impl<T> Slab<T> {
 
     /// The id of what is in a slot now.
     pub(crate) fn id_at(&self, index: u32) -> Option<ConnId> {
-        match self.slot(index)? {
+        match self.slots.get(index)? {
             Slot {
                 generation,
                 content: Content::Occupied(_),
@@ -177,39 +164,29 @@ impl<T> Slab<T> {
     /// insert and remove as they go: what is there all the time is met exactly once.
     pub(crate) fn next_after(&self, after: Option<u32>) -> Option<ConnId> {
         let first = after.map_or(0, |index| index.saturating_add(1));
-        (first..self.slot_count).find_map(|index| self.id_at(index))
+        (first..self.slot_count()).find_map(|index| self.id_at(index))
     }
 
     /// All values in the order of their indices.
     #[cfg(test)]
     pub(crate) fn iter(&self) -> impl Iterator<Item = (ConnId, &T)> {
         (0u32..)
-            .zip(self.chunks.iter().flatten())
+            .zip(self.slots.iter())
             .filter_map(|(index, slot)| match &slot.content {
                 Content::Occupied(value) => Some((ConnId::new(index, slot.generation), value)),
                 Content::Vacant { .. } => None,
             })
     }
 
-    fn slot(&self, index: u32) -> Option<&Slot<T>> {
-        let (chunk, offset) = place(index);
-        self.chunks.get(chunk)?.get(offset)
+    /// Slots that exist, vacant or not.
+    fn slot_count(&self) -> u32 {
+        self.slots.len() as u32
     }
-
-    fn slot_mut(&mut self, index: u32) -> Option<&mut Slot<T>> {
-        let (chunk, offset) = place(index);
-        self.chunks.get_mut(chunk)?.get_mut(offset)
-    }
-}
-
-fn place(index: u32) -> (usize, usize) {
-    (index as usize / CHUNK_LEN, index as usize % CHUNK_LEN)
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::ptr;
 
     use proptest::prelude::*;
 
@@ -249,29 +226,13 @@ mod tests {
     fn generations_wrap() {
         let mut slab = Slab::new();
         let id = slab.insert(1);
-        slab.slot_mut(id.index()).unwrap().generation = u32::MAX;
+        slab.slots.get_mut(id.index()).unwrap().generation = u32::MAX;
         let last = slab.id_at(id.index()).unwrap();
         assert_eq!(last.generation(), u32::MAX);
         assert_eq!(slab.remove(last), Some(1));
         let next = slab.insert(2);
         assert_eq!(next, ConnId::new(id.index(), 0));
         assert!(!slab.contains(last));
-    }
-
-    #[test]
-    fn values_stay_where_they_are_while_it_grows() {
-        let mut slab = Slab::new();
-        let first = slab.insert(0);
-        let address = ptr::from_ref(slab.get(first).unwrap());
-        for value in 1..=CHUNK_LEN * 5 {
-            slab.insert(value);
-        }
-        assert!(ptr::eq(address, slab.get(first).unwrap()));
-        assert!(
-            slab.chunks
-                .iter()
-                .all(|chunk| chunk.capacity() == CHUNK_LEN)
-        );
     }
 
     #[test]

@@ -18,6 +18,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::chunk::Chunks;
+
 const DIGIT_BITS: u32 = 6;
 const SLOT_COUNT: usize = 1 << DIGIT_BITS;
 const LEVEL_COUNT: usize = u64::BITS.div_ceil(DIGIT_BITS) as usize;
@@ -34,7 +36,7 @@ pub(crate) struct Wheel {
     elapsed: u64,
     levels: [Level; LEVEL_COUNT],
     due: u32,
-    nodes: Vec<Node>,
+    nodes: Chunks<Node>,
     armed_count: usize,
 }
 
@@ -70,7 +72,7 @@ impl Wheel {
                 heads: [NIL; SLOT_COUNT],
             }; LEVEL_COUNT],
             due: NIL,
-            nodes: Vec::new(),
+            nodes: Chunks::new(),
             armed_count: 0,
         }
     }
@@ -79,19 +81,20 @@ impl Wheel {
     pub(crate) fn set(&mut self, index: u32, at: Instant) {
         debug_assert!(index < UNARMED, "the last two indices are marks");
         self.cancel(index);
-        if index as usize >= self.nodes.len() {
-            self.grow(index as usize + 1);
+        for _ in self.nodes.len()..=index as usize {
+            self.nodes.push(Node {
+                tick: 0,
+                prev: UNARMED,
+                next: NIL,
+            });
         }
         let tick = self.tick_at_or_after(at);
-        if let Some(node) = self.nodes.get_mut(index as usize) {
-            node.tick = tick;
-            self.armed_count += 1;
-            self.link(index, tick);
-        }
+        self.armed_count += 1;
+        self.link(index, tick);
     }
 
     pub(crate) fn cancel(&mut self, index: u32) {
-        let Some(&node) = self.nodes.get(index as usize) else {
+        let Some(&node) = self.nodes.get(index) else {
             return;
         };
         if node.prev == UNARMED {
@@ -103,7 +106,7 @@ impl Wheel {
 
     /// When the timer of `index` goes off, rounded up to a whole tick.
     pub(crate) fn armed(&self, index: u32) -> Option<Instant> {
-        let node = self.nodes.get(index as usize)?;
+        let node = self.nodes.get(index)?;
         if node.prev == UNARMED {
             None
         } else {
@@ -154,7 +157,7 @@ impl Wheel {
     /// Empties a list that the time has reached: each node expires or goes to a lower level.
     fn expire_list(&mut self, list: List, expired: &mut Vec<u32>) {
         let mut index = self.take(list);
-        while let Some(node) = self.nodes.get_mut(index as usize) {
+        while let Some(node) = self.nodes.get_mut(index) {
             let Node { tick, next, .. } = *node;
             if tick <= self.elapsed {
                 node.prev = UNARMED;
@@ -211,14 +214,16 @@ impl Wheel {
         if let List::Slot { level, slot } = list {
             self.levels[level].used |= 1 << slot;
         }
-        if let Some(next) = self.nodes.get_mut(next as usize) {
+        if let Some(next) = self.nodes.get_mut(next) {
             next.prev = index;
         }
-        self.nodes[index as usize] = Node {
-            tick,
-            prev: NIL,
-            next,
-        };
+        if let Some(node) = self.nodes.get_mut(index) {
+            *node = Node {
+                tick,
+                prev: NIL,
+                next,
+            };
+        }
     }
 
     fn unlink(&mut self, index: u32, node: Node) {
@@ -230,13 +235,15 @@ impl Wheel {
             {
                 self.levels[level].used &= !(1 << slot);
             }
-        } else {
-            self.nodes[node.prev as usize].next = node.next;
+        } else if let Some(prev) = self.nodes.get_mut(node.prev) {
+            prev.next = node.next;
         }
-        if let Some(next) = self.nodes.get_mut(node.next as usize) {
+        if let Some(next) = self.nodes.get_mut(node.next) {
             next.prev = node.prev;
         }
-        self.nodes[index as usize].prev = UNARMED;
+        if let Some(node) = self.nodes.get_mut(index) {
+            node.prev = UNARMED;
+        }
     }
 
     /// Empties a list and gives its first node.
@@ -245,22 +252,6 @@ impl Wheel {
             self.levels[level].used &= !(1 << slot);
         }
         std::mem::replace(self.head_mut(list), NIL)
-    }
-
-    fn grow(&mut self, len: usize) {
-        if len > self.nodes.capacity() {
-            // By a quarter rather than by doubling: with many connections the spare room counts.
-            self.nodes
-                .reserve_exact((len - self.nodes.len()).max(self.nodes.len() / 4).max(64));
-        }
-        self.nodes.resize(
-            len,
-            Node {
-                tick: 0,
-                prev: UNARMED,
-                next: NIL,
-            },
-        );
     }
 
     fn tick_at_or_before(&self, at: Instant) -> u64 {
