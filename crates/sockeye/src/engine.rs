@@ -454,17 +454,18 @@ impl Engine {
         let until = self
             .next_deadline()
             .map(|deadline| deadline.saturating_duration_since(now));
-        let timeout = [timeout, until].into_iter().flatten().min();
+        let mut timeout = [timeout, until].into_iter().flatten().min();
+        if self.core.pressed {
+            self.wait_for_others()?;
+            timeout = Some(Duration::ZERO);
+        }
         let Driver::Own(poller) = &mut self.core.driver else {
             return Err(Error::ForeignLoop);
         };
         let mut ready = std::mem::take(&mut self.ready);
-        match self.core.pressed {
-            true => self.wait_for_others(&mut ready, timeout)?,
-            false => poller
-                .wait(&mut ready, timeout)
-                .map_err(|error| Error::io("wait for events", error))?,
-        }
+        poller
+            .wait(&mut ready, timeout)
+            .map_err(|error| Error::io("wait for events", error))?;
         self.service(&ready, Clock::read());
         self.ready = ready;
         Ok(())

@@ -1,7 +1,8 @@
 //! The engine's side of a group: what is passed to the others, and what they want done.
 //!
 //! Posts are put together during a turn and sent at its end; those of others are run in the phase
-//! of the inbox. An engine that is pressed waits for nothing but its waker.
+//! of the inbox. An engine that is pressed waits for nothing but its waker; that its own peers take
+//! more again it looks up at short intervals, since the poller cannot be asked for that alone.
 
 use std::time::Duration;
 
@@ -13,11 +14,10 @@ use super::member::{Member, Post};
 use crate::core::Core;
 use crate::engine::{Engine, EngineBuilder};
 use crate::error::Error;
-use crate::listener::WAKER;
-use crate::poll::Ready;
 use crate::protocol::{Protocol, ProtocolKey};
 
-/// How long an engine that is pressed rests when there is work that must wait too.
+/// How long an engine that is pressed rests: with work that must wait, and before it looks again
+/// who takes more.
 const REST: Duration = Duration::from_millis(1);
 
 impl EngineBuilder {
@@ -124,29 +124,14 @@ impl Engine {
         }
     }
 
-    /// Waits, as the poller would, but for the waker alone: nothing is read until the others have
-    /// caught up. What is due is served all the same, a little late.
-    pub(crate) fn wait_for_others(
-        &self,
-        ready: &mut Vec<Ready>,
-        timeout: Option<Duration>,
-    ) -> Result<(), Error> {
-        ready.clear();
-        let timeout = timeout
-            .map(|timeout| timeout.max(REST))
-            .and_then(|timeout| Timespec::try_from(timeout).ok());
+    /// Waits for the waker alone, and not for long: nothing is read until the others have caught
+    /// up. What is due is served all the same, a little late.
+    pub(crate) fn wait_for_others(&self) -> Result<(), Error> {
         let waker = self.core.inbox.waker().fd();
         let mut watched = [PollFd::from_borrowed_fd(waker, PollFlags::IN)];
-        match poll(&mut watched, timeout.as_ref()) {
-            Ok(0) | Err(Errno::INTR) => {}
-            Ok(_) => ready.push(Ready {
-                token: WAKER,
-                readable: true,
-                writable: false,
-                hangup: false,
-            }),
-            Err(errno) => return Err(Error::io("wait for other engines", errno.into())),
+        match poll(&mut watched, Timespec::try_from(REST).ok().as_ref()) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(errno) => Err(Error::io("wait for other engines", errno.into())),
         }
-        Ok(())
     }
 }

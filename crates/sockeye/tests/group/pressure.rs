@@ -55,6 +55,38 @@ fn peers_wait_while_another_engine_cannot_follow() {
 }
 
 #[test]
+fn own_peers_are_written_to_while_another_engine_cannot_follow() {
+    const LEN: usize = 64 * 1024;
+    // More than the system takes for a peer that does not read, and than half of the bound.
+    const COUNT: usize = 512;
+    let limits = Limits {
+        group_queue_len: LEN * COUNT,
+        backlog_len: 2 * LEN * COUNT,
+        backlog_total_len: 2 * LEN * COUNT,
+        ..without_pings()
+    };
+    let server = Server::start(2, limits);
+    let mut peers = server.open_on_each(&[0, 1]);
+    let mut other = peers.pop().unwrap();
+    let mut slow = peers.pop().unwrap();
+    let block = server.block(1);
+    server.ask(0, |_, core| {
+        let message = sockeye::Prepared::text(&"x".repeat(LEN));
+        for _ in 0..COUNT {
+            core.publish(TOPIC, &message);
+        }
+    });
+    for _ in 0..COUNT {
+        assert_eq!(slow.receive_text().len(), LEN);
+    }
+    drop(block);
+    for _ in 0..COUNT {
+        assert_eq!(other.receive_text().len(), LEN);
+    }
+    server.stop();
+}
+
+#[test]
 fn what_a_full_queue_does_not_take_is_counted() {
     let limits = Limits {
         group_queue_len: 256 * 1024,
