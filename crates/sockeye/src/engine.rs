@@ -222,6 +222,8 @@ impl EngineBuilder {
         let now = self.now.unwrap_or_else(Clock::read);
         let mut conns = Slab::new();
         conns.set_max_len(self.limits.connections.unwrap_or_else(default_connections));
+        let presence = self.member.as_ref();
+        let presence = presence.map(|member| Arc::clone(member.presence()));
         if let Some(member) = &self.member {
             conns.set_first_generation(member.first_generation());
         }
@@ -232,7 +234,7 @@ impl EngineBuilder {
         let mut core = Core {
             conns,
             listeners: Listeners::new(),
-            topics: Topics::default(),
+            topics: Topics::new(presence),
             timers: Wheel::new(now),
             pool: Pool::default(),
             shared: Shared::from_seed(seed),

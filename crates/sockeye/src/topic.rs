@@ -1,10 +1,12 @@
 //! Topics: named sets of connections that a message is published to.
 //!
-//! Knows ids and positions only. A topic exists while it has a member. Leaving is constant in the
+//! Knows ids and positions only, and whom to tell which topics there are. A topic exists while it has a member. Leaving is constant in the
 //! number of members: each membership remembers its position in the topic's list.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use crate::group::presence::Presence;
 use crate::id::ConnId;
 
 /// One connection's place in one topic.
@@ -25,9 +27,18 @@ pub(crate) struct Topics {
     by_name: HashMap<Box<str>, u32>,
     topics: Vec<Option<Topic>>,
     vacant: Vec<u32>,
+    /// For the other engines of a group.
+    presence: Option<Arc<Presence>>,
 }
 
 impl Topics {
+    pub(crate) fn new(presence: Option<Arc<Presence>>) -> Self {
+        Self {
+            presence,
+            ..Self::default()
+        }
+    }
+
     /// The index of `name`, good as long as nobody joins or leaves.
     pub(crate) fn index(&self, name: &str) -> Option<u32> {
         self.by_name.get(name).copied()
@@ -79,6 +90,9 @@ impl Topics {
         let moved = topic.members.get(membership.position as usize).copied();
         if topic.members.is_empty() {
             self.by_name.remove(&topic.name);
+            if let Some(presence) = &self.presence {
+                presence.leave(&topic.name);
+            }
             self.topics[membership.topic as usize] = None;
             self.vacant.push(membership.topic);
         }
@@ -101,6 +115,9 @@ impl Topics {
             }
         };
         self.by_name.insert(name.into(), index);
+        if let Some(presence) = &self.presence {
+            presence.enter(name);
+        }
         index
     }
 }

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use sockeye_proto::ws::Prepared;
 
 use super::member::{Member, Post};
+use super::presence::Slot;
 use crate::core::Core;
 use crate::engine::{Engine, EngineBuilder};
 use crate::error::Error;
@@ -39,7 +40,7 @@ impl Core {
         len: usize,
         call: impl Fn(&mut P, &mut Self) + Send + Sync + 'static,
     ) {
-        self.share(len, || {
+        self.share(len, None, || {
             Box::new(move |engine| {
                 if let Some((protocol, core)) = engine.parts(key) {
                     call(protocol, core);
@@ -48,18 +49,26 @@ impl Core {
         });
     }
 
-    /// Does on the other engines what was done here.
-    fn share(&mut self, len: usize, run: impl FnOnce() -> Box<dyn Fn(&mut Engine) + Send + Sync>) {
+    /// Does on the other engines, or on those with members of a topic, what was done here.
+    fn share(
+        &mut self,
+        len: usize,
+        topic: Option<Slot>,
+        run: impl FnOnce() -> Box<dyn Fn(&mut Engine) + Send + Sync>,
+    ) {
         if let Some(member) = &mut self.group
-            && member.has_others()
+            && member.reaches(topic)
         {
-            let waiting = member.post(Post::new(len, run()));
+            let waiting = member.post(Post::new(len, run()), topic);
             self.pressed |= waiting >= self.limits.group_queue_len / 2;
         }
     }
 
     pub(crate) fn share_publish(&mut self, topic: &str, message: &Prepared) {
-        self.share(message.data().len(), || {
+        if self.group.is_none() {
+            return;
+        }
+        self.share(message.data().len(), Some(Slot::of(topic)), || {
             let (topic, message) = (Box::<str>::from(topic), message.clone());
             Box::new(move |engine| {
                 engine.core.publish_here(&topic, &message);
@@ -87,7 +96,7 @@ impl Engine {
     /// Tells all connections of a protocol, on this engine and the others.
     pub(crate) fn broadcast(&mut self, protocol: u16, message: &Prepared) {
         self.broadcast_here(protocol, message);
-        self.core.share(message.data().len(), || {
+        self.core.share(message.data().len(), None, || {
             let message = message.clone();
             Box::new(move |engine| engine.broadcast_here(protocol, &message))
         });

@@ -3,6 +3,9 @@
 //! Each engine has one queue that all others put into, without a lock, a turn's worth at a time:
 //! the batch is made once and shared by all receivers. Knows engines only as what a post is run on.
 //!
+//! Who has no members of a topic gets nothing of it, unless something of the sender waits there that
+//! may bring some: what one engine wants done keeps its order on every other one.
+//!
 //! Room: a [`Flow`] counts what one engine has put into the queue of another one. From half of the
 //! bound on the sender counts as pressed, until all receivers are below a quarter; whoever makes
 //! room wakes those who wait for it. Invariant: a sender that waits has said so before it looked at
@@ -16,6 +19,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::listen::Registry;
+use super::presence::{Audience, Presence, Slot};
 use crate::census::Census;
 use crate::engine::Engine;
 use crate::net::listener::{ListenOptions, Listener};
@@ -66,6 +70,7 @@ struct Flow {
 struct Seat {
     waker: Waker,
     queue: Sender<Batch>,
+    presence: Arc<Presence>,
     /// Nobody takes anything out of the queue any more.
     is_gone: AtomicBool,
 }
@@ -94,6 +99,7 @@ impl Mesh {
             seats.push(Seat {
                 waker: Waker::new()?,
                 queue,
+                presence: Arc::default(),
                 is_gone: AtomicBool::new(false),
             });
             queues.push(incoming);
@@ -112,6 +118,7 @@ impl Mesh {
             current: None,
             outgoing: Vec::new(),
             outgoing_len: 0,
+            audience: Audience::default(),
             fullest: 0,
             connection_count: 0,
         };
@@ -146,6 +153,8 @@ pub(crate) struct Member {
     /// What this turn has to say to the others.
     outgoing: Vec<Post>,
     outgoing_len: usize,
+    /// Whom that concerns.
+    audience: Audience,
     /// What waited for the engine that has most to do, when it was looked at last.
     fullest: usize,
     /// What this engine adds to the connections of the group.
@@ -189,14 +198,27 @@ impl Member {
         seats.filter(|(index, seat)| *index != self.index && !seat.is_gone.load(SeqCst))
     }
 
-    /// Whether a post would reach anybody.
-    pub(crate) fn has_others(&self) -> bool {
-        self.others().next().is_some()
+    /// The topics of this engine, as the others see them.
+    pub(crate) fn presence(&self) -> &Arc<Presence> {
+        &self.mesh.seats[self.index].presence
     }
 
-    /// Something for the others, to be sent at the end of the turn. Returns what waits for the
-    /// fullest of them, this included.
-    pub(crate) fn post(&mut self, post: Post) -> usize {
+    /// Whether a post would reach anybody: all, or members of a topic.
+    pub(crate) fn reaches(&self, topic: Option<Slot>) -> bool {
+        let may_bring_some = self.audience.is_all();
+        self.others().any(|(index, seat)| {
+            topic.is_none_or(|slot| {
+                may_bring_some
+                    || self.mesh.flow(self.index, index).len.load(SeqCst) > 0
+                    || seat.presence.has(slot)
+            })
+        })
+    }
+
+    /// Something for the others, or for those with members of a topic, to be sent at the end of the
+    /// turn. Returns what waits for the fullest of them, this included.
+    pub(crate) fn post(&mut self, post: Post, topic: Option<Slot>) -> usize {
+        self.audience.add(topic);
         self.outgoing_len = self.outgoing_len.saturating_add(post.len);
         self.outgoing.push(post);
         self.fullest.saturating_add(self.outgoing_len)
@@ -214,10 +236,14 @@ impl Member {
             len: std::mem::take(&mut self.outgoing_len),
             posts: std::mem::take(&mut self.outgoing).into(),
         };
+        let audience = std::mem::take(&mut self.audience);
         let mut unsent = 0;
         for (index, seat) in self.others() {
             let flow = self.mesh.flow(self.index, index);
             let len = flow.len.load(SeqCst);
+            if len == 0 && !audience.meets(&seat.presence) {
+                continue;
+            }
             if len >= bound / 2 && len.saturating_add(batch.len) > bound {
                 unsent += batch.posts.len() as u64;
                 continue;
@@ -307,5 +333,64 @@ impl Drop for Member {
         for (_, seat) in self.others() {
             seat.waker.wake();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUND: usize = 1 << 20;
+
+    fn pair() -> (Member, Member) {
+        let (_, members) = Mesh::new(2).unwrap();
+        let mut members = members.into_iter();
+        (members.next().unwrap(), members.next().unwrap())
+    }
+
+    fn post(member: &mut Member, topic: Option<&str>) {
+        member.post(Post::new(0, Box::new(|_| {})), topic.map(Slot::of));
+        assert_eq!(member.send(BOUND), 0);
+    }
+
+    /// How many posts wait; they are taken.
+    fn take(member: &mut Member) -> usize {
+        let mut taken = 0;
+        while let Some((_, range)) = member.next(usize::MAX, BOUND) {
+            taken += range.len();
+        }
+        taken
+    }
+
+    #[test]
+    fn a_post_goes_to_those_with_members_of_its_topic() {
+        let (mut sender, mut receiver) = pair();
+        assert!(!sender.reaches(Some(Slot::of("a"))) && sender.reaches(None));
+        post(&mut sender, Some("a"));
+        assert_eq!(take(&mut receiver), 0);
+        receiver.presence().enter("a");
+        assert!(sender.reaches(Some(Slot::of("a"))));
+        post(&mut sender, Some("a"));
+        assert_eq!(take(&mut receiver), 1);
+        receiver.presence().leave("a");
+        assert!(!sender.reaches(Some(Slot::of("a"))));
+        post(&mut sender, Some("a"));
+        assert_eq!(take(&mut receiver), 0);
+        post(&mut sender, None);
+        assert_eq!(take(&mut receiver), 1);
+    }
+
+    #[test]
+    fn what_waits_before_it_may_bring_members() {
+        let (mut sender, mut receiver) = pair();
+        // In one turn, and in one after another.
+        sender.post(Post::new(0, Box::new(|_| {})), None);
+        assert!(sender.reaches(Some(Slot::of("a"))));
+        post(&mut sender, Some("a"));
+        assert!(sender.reaches(Some(Slot::of("a"))));
+        post(&mut sender, Some("a"));
+        assert_eq!(take(&mut receiver), 3);
+        post(&mut sender, Some("a"));
+        assert_eq!(take(&mut receiver), 0);
     }
 }

@@ -12,6 +12,7 @@
 mod exchange;
 pub(crate) mod listen;
 pub(crate) mod member;
+pub(crate) mod presence;
 
 use std::any::TypeId;
 use std::fmt;

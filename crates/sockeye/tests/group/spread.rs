@@ -78,6 +78,38 @@ fn handles_reach_all_and_some_calls_stay_where_they_are() {
 }
 
 #[test]
+fn who_is_subscribed_from_another_engine_hears_what_is_published_behind_it() {
+    let server = Server::start(2, without_pings());
+    let mut peers = server.open_on_each(&[0, 1]);
+    for _ in 0..3 {
+        let key = server.key;
+        server.ask(0, move |_, core| {
+            core.publish("side", &sockeye::Prepared::text("nobody is there"));
+            core.call_others(key, 0, |room, core| {
+                for id in &room.opened {
+                    core.subscribe(*id, "side");
+                }
+            });
+            core.publish("side", &sockeye::Prepared::text("first"));
+        });
+        server.ask(0, move |_, core| {
+            core.publish("side", &sockeye::Prepared::text("second"));
+            core.call_others(key, 0, |room, core| {
+                for id in &room.opened {
+                    core.unsubscribe(*id, "side");
+                }
+            });
+            core.publish(TOPIC, &sockeye::Prepared::text(END));
+        });
+        for word in ["first", "second", END] {
+            assert_eq!(peers[1].receive_text(), word);
+        }
+        assert_eq!(peers[0].receive_text(), END);
+    }
+    server.stop();
+}
+
+#[test]
 fn an_id_means_nothing_to_another_engine() {
     let server = Server::start(2, without_pings());
     let mut peers = server.open_on_each(&[0, 1]);
