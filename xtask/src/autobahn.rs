@@ -4,6 +4,7 @@
 //! The suite and its verdicts are the business of `conformance/autobahn`; here is only what we
 //! run it on. NON-STRICT is a failure there, so it is one here.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -39,6 +40,10 @@ pub(crate) struct AutobahnArgs {
     /// unless others are chosen
     #[arg(long, conflicts_with = "all")]
     tls: Option<Tls>,
+    /// Serve with this many engines at once; one when not given, and once more all but compression
+    /// with two
+    #[arg(long)]
+    threads: Option<NonZeroUsize>,
     /// All 517 cases, which takes 10 to 18 minutes for each role and poller; not given, all but
     /// compression, and a sample of that, which once more runs interleaved
     #[arg(long, conflicts_with_all = ["cases", "exclude"])]
@@ -62,7 +67,21 @@ struct Part<'a> {
     jobs: u8,
 }
 
+/// Both engines of a group have to answer.
+const THREADS: Part<'static> = Part {
+    name: "threads",
+    cases: "*",
+    exclude: COMPRESSION,
+    jobs: 2,
+};
+
 impl AutobahnArgs {
+    /// Whether it is the everyday choice of cases, over the everyday server.
+    fn is_sample(&self) -> bool {
+        let chosen = self.all || self.cases.is_some() || self.exclude.is_some();
+        !chosen && self.tls.is_none() && self.threads.is_none() && self.poller.is_none()
+    }
+
     fn parts(&self) -> Vec<Part<'_>> {
         let part = |name, cases, exclude, jobs| Part {
             name,
@@ -184,9 +203,12 @@ impl<'a> Run<'a> {
             for &poller in Poller::value_variants() {
                 if self.args.poller.is_none_or(|chosen| chosen == poller) {
                     for part in self.args.parts() {
-                        told(self.server(&part, poller));
+                        told(self.server(&part, poller, self.args.threads));
                     }
                 }
+            }
+            if self.args.is_sample() {
+                told(self.server(&THREADS, Poller::Epoll, NonZeroUsize::new(2)));
             }
         }
         if self.args.role != Some(Role::Server) {
@@ -197,7 +219,12 @@ impl<'a> Run<'a> {
         failed
     }
 
-    fn server(&self, part: &Part<'_>, poller: Poller) -> (String, Command) {
+    fn server(
+        &self,
+        part: &Part<'_>,
+        poller: Poller,
+        threads: Option<NonZeroUsize>,
+    ) -> (String, Command) {
         let (report, mut suite) = self.suite(part, Role::Server, Some(poller));
         suite.args(["--path", "/echo"]);
         if let Some((_, folder)) = &self.tls {
@@ -205,6 +232,9 @@ impl<'a> Run<'a> {
         }
         suite.arg("--").arg(&self.built.sockeye);
         suite.args(["serve", "--listen=127.0.0.1:0", "--poller", &name(poller)]);
+        if let Some(threads) = threads {
+            suite.args(["--threads", &threads.to_string()]);
+        }
         if let Some((backend, folder)) = &self.tls {
             suite.arg("--tls-cert").arg(folder.join("server.pem"));
             suite.arg("--tls-key").arg(folder.join("server.key"));
@@ -260,7 +290,7 @@ mod tests {
     #[test]
     fn the_sample_of_compression_runs_alone_and_interleaved() {
         let args = AutobahnArgs::default();
-        assert!(args.role.is_none() && args.poller.is_none());
+        assert!(args.role.is_none() && args.poller.is_none() && args.is_sample());
         let parts = args.parts();
         let parts: Vec<_> = parts
             .iter()
