@@ -20,6 +20,15 @@ const SPARE_INFLATERS: usize = 8;
 /// An output buffer that grew larger for one message is freed behind it.
 const PACKED_LEN: usize = 256 * 1024;
 
+/// Below this, and up to this level, a message is compressed at level 1: the trees that the next
+/// level makes for each message would cost as much again and save a twentieth.
+const QUICK_LEN: usize = 256;
+const QUICK_LEVEL: u8 = 2;
+
+/// Buffers for the symbols of 2 KiB and more: those of zlib's default take longer to go round in
+/// than short messages need to be compressed.
+const MEM_LEVEL: i32 = 5;
+
 /// Ends a flush (RFC 7692 §7.2.1): left out on the wire, put back before inflating.
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 
@@ -40,11 +49,13 @@ struct Deflater {
     bits: WindowBits,
     level: u8,
     deflate: Deflate,
+    /// What it can refer to by itself, since it compressed that.
+    known: History,
 }
 
 impl Pool {
     /// Compresses a message, or a part of it that ends on a byte. `history` is what the peer can
-    /// be referred to. The end of a message is without its tail.
+    /// be referred to, with takeover. The end of a message is without its tail.
     pub(crate) fn deflate(
         &mut self,
         bits: WindowBits,
@@ -57,8 +68,12 @@ impl Pool {
             // RFC 7692 §7.2.3.6: an empty block, the rest of which is the tail.
             return if last { &[0] } else { &[] };
         }
-        let known = |spare: &Deflater| spare.bits == bits && spare.level == level;
-        let mut deflater = match self.deflaters.iter().rposition(known) {
+        let level = match data.len() < QUICK_LEN && level <= QUICK_LEVEL {
+            true => 1,
+            false => level,
+        };
+        let fits = |spare: &Deflater| spare.bits == bits && spare.level == level;
+        let mut deflater = match self.deflaters.iter().rposition(fits) {
             Some(index) => self.deflaters.remove(index),
             None => Deflater::new(bits, level),
         };
@@ -115,24 +130,46 @@ impl Deflater {
             level: i32::from(level.clamp(1, 9)),
             method: Method::Deflated,
             window_bits: -window_bits,
-            mem_level: 8,
+            mem_level: MEM_LEVEL,
             strategy,
         });
         Self {
             bits,
             level,
             deflate,
+            known: History::default(),
+        }
+    }
+
+    /// Makes it refer to just what `history` has. A peer that gets several messages in a row finds
+    /// the compressor as it left it: to reset and to prime it is most of the work with short ones.
+    fn begin(&mut self, history: Option<&History>) {
+        if history.is_some_and(|history| !history.is_empty() && *history == self.known) {
+            return;
+        }
+        self.deflate.reset();
+        let Some(history) = history else {
+            self.known.clear();
+            return;
+        };
+        if history.is_empty() {
+            self.known = History::new(self.bits.window_len());
+            return;
+        }
+        self.known.clone_from(history);
+        if self.bits > WindowBits::MIN {
+            for run in history.runs().into_iter().filter(|run| !run.is_empty()) {
+                // Refused only in the middle of a stream.
+                let _ = self.deflate.set_dictionary(run);
+            }
         }
     }
 
     /// Returns how much of `packed` it filled.
     fn run(&mut self, history: Option<&History>, data: &[u8], packed: &mut Vec<u8>) -> usize {
-        self.deflate.reset();
-        if let Some(history) = history.filter(|_| self.bits > WindowBits::MIN) {
-            for run in history.runs().into_iter().filter(|run| !run.is_empty()) {
-                // Refused only in the middle of a stream.
-                let _ = self.deflate.set_dictionary(run);
-            }
+        self.begin(history);
+        if history.is_some() {
+            self.known.push(data);
         }
         // A little more than can be needed: a flush that fills its output asks for another one.
         let bound = data.len() + data.len() / 8 + 64;
@@ -149,6 +186,9 @@ impl Deflater {
             len += (self.deflate.total_out() - before_out) as usize;
             if result.is_err() || len < packed.len() {
                 debug_assert!(result.is_ok() && used == data.len(), "{result:?}");
+                if result.is_err() {
+                    self.known.clear();
+                }
                 return len;
             }
             packed.resize(packed.len() * 2, 0);

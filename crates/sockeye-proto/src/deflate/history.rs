@@ -3,12 +3,25 @@
 //! A ring that begins without memory and grows with what is pushed, to the size of the window and
 //! no further.
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct History {
     bytes: Vec<u8>,
     /// Where the oldest byte stands, once the ring is full.
     start: usize,
     max_len: usize,
+}
+
+impl Clone for History {
+    fn clone(&self) -> Self {
+        let bytes = self.bytes.clone();
+        Self { bytes, ..*self }
+    }
+
+    /// Into the memory that is there.
+    fn clone_from(&mut self, other: &Self) {
+        self.bytes.clone_from(&other.bytes);
+        (self.start, self.max_len) = (other.start, other.max_len);
+    }
 }
 
 impl History {

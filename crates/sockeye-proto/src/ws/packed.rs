@@ -84,7 +84,7 @@ impl WebSocket {
         if !self.may_pack(message.data().len()) {
             return Arc::clone(message.frame());
         }
-        let Some((bits, level)) = self.compressor() else {
+        let Some((bits, _, level)) = self.compressor() else {
             return Arc::clone(message.frame());
         };
         match message.packed(bits, level, &mut shared.pool) {
@@ -117,9 +117,11 @@ impl WebSocket {
         }
     }
 
-    fn compressor(&self) -> Option<(WindowBits, u8)> {
+    /// Window, whether it is kept between messages, and level.
+    fn compressor(&self) -> Option<(WindowBits, bool, u8)> {
         let settings = self.config.deflate.as_ref()?;
-        Some((settings.outgoing(self.role).0, settings.level))
+        let (bits, takeover) = settings.outgoing(self.role);
+        Some((bits, takeover, settings.level))
     }
 
     /// Sends a message compressed, unless it is not worth it.
@@ -147,14 +149,16 @@ impl WebSocket {
         bound: usize,
         cx: &mut Cx<'_>,
     ) -> bool {
-        let Some((bits, level)) = self.compressor() else {
+        let Some((bits, takeover, level)) = self.compressor() else {
             return false;
         };
         let mask = match self.role {
             Role::Client => Some(self.mask(cx.shared)),
             Role::Server => None,
         };
-        let history = self.parts.as_ref().map(|parts| &parts.packed.outgoing);
+        const NOTHING: &History = &History::new(0);
+        let sent = self.parts.as_ref().map(|parts| &parts.packed.outgoing);
+        let history = takeover.then(|| sent.unwrap_or(NOTHING));
         let packed = cx.shared.pool.deflate(bits, level, history, data, fin);
         if packed.len() >= bound {
             return false;

@@ -4,6 +4,7 @@ mod limit;
 mod pair;
 mod receive;
 mod send;
+mod turn;
 mod zlib;
 
 use sockeye_proto::deflate::{Settings, WindowBits};
