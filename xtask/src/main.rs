@@ -14,6 +14,7 @@ mod certificate;
 mod command;
 mod compile;
 mod conformance;
+mod core;
 mod header;
 mod icount;
 mod msrv;
@@ -93,6 +94,8 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Measure how fast the protocol core takes frames, beside a copy of as many bytes
+    Core,
     /// Count the instructions of the hot paths and compare them with `bench/icount/table.txt`
     Icount {
         /// Make the table anew
@@ -150,6 +153,7 @@ fn run(chore: Chore) -> Result<(), Failure> {
             header::check(&workspace, &capi::install(&workspace, &args)?)
         }
         Chore::Bench { arguments } => bench::run(&workspace, &arguments),
+        Chore::Core => core::run(&workspace),
         Chore::Icount { renew } => {
             setup::ensure(&workspace, &[Stage::Icount], true)?;
             icount::run(&workspace, renew)
