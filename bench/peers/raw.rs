@@ -1,5 +1,6 @@
 //! The limit of the model: a bare `epoll` loop that turns each frame into its echo where it lies,
-//! with one read and one write a wake-up. It checks nothing, and is no server.
+//! with one read and one write a wake-up; or writes it to everybody. It checks nothing, and is no
+//! server.
 #![forbid(unsafe_code)]
 
 use std::io::{self, Read as _, Write as _};
@@ -20,10 +21,21 @@ const ANSWER: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\n\
 struct Client {
     stream: TcpStream,
     is_open: bool,
+    /// It asked for `/broadcast`.
+    hears_all: bool,
     /// The beginning of a frame whose rest has not come.
     rest: Vec<u8>,
     /// What the socket did not take.
     waiting: Vec<u8>,
+}
+
+/// What came of a read.
+enum Read {
+    /// So many bytes at the beginning of the buffer are to be sent, and it was the last of it.
+    Frames(usize, bool),
+    /// The client has asked to be upgraded.
+    Request,
+    End,
 }
 
 fn main() -> io::Result<()> {
@@ -37,6 +49,7 @@ fn main() -> io::Result<()> {
     announce(listener.local_addr()?.port(), "epoll")?;
     // By descriptor.
     let mut clients: Vec<Option<Client>> = Vec::new();
+    let mut all: Vec<usize> = Vec::new();
     let mut buffer = vec![0; BUFFER_LEN];
     let mut events = Vec::with_capacity(1024);
     loop {
@@ -52,25 +65,41 @@ fn main() -> io::Result<()> {
             let Some(Some(client)) = clients.get_mut(index) else {
                 continue;
             };
-            let was_blocked = !client.waiting.is_empty();
-            let served = if was_blocked {
+            if !client.waiting.is_empty() {
                 let waiting = std::mem::take(&mut client.waiting);
-                send(client, &waiting).map(|()| true)
-            } else {
-                serve(client, &mut buffer)
-            };
-            if !matches!(served, Ok(true)) {
-                clients[index] = None;
+                let written = write(&client.stream, &waiting).unwrap_or(waiting.len());
+                client.waiting = waiting[written..].to_vec();
+                if client.waiting.is_empty() {
+                    let data = EventData::new_u64(token);
+                    epoll::modify(&poll, &client.stream, data, EventFlags::IN)?;
+                }
                 continue;
             }
-            let blocked = !client.waiting.is_empty();
-            if blocked != was_blocked {
-                let flags = if blocked {
-                    EventFlags::OUT
-                } else {
-                    EventFlags::IN
-                };
-                epoll::modify(&poll, &client.stream, EventData::new_u64(token), flags)?;
+            let read = read(client, &mut buffer).unwrap_or(Read::End);
+            let is_over = match read {
+                Read::Frames(len, is_over) if client.hears_all => {
+                    for index in &all {
+                        if let Some(client) = &mut clients[*index] {
+                            send(client, *index, &buffer[..len], &poll)?;
+                        }
+                    }
+                    is_over
+                }
+                Read::Frames(len, is_over) => {
+                    send(client, index, &buffer[..len], &poll)?;
+                    is_over
+                }
+                Read::Request => {
+                    if client.hears_all {
+                        all.push(index);
+                    }
+                    send(client, index, ANSWER, &poll)?;
+                    false
+                }
+                Read::End => true,
+            };
+            if is_over && clients[index].take().is_some_and(|it| it.hears_all) {
+                all.retain(|other| *other != index);
             }
         }
     }
@@ -92,6 +121,7 @@ fn accept(
         clients[index] = Some(Client {
             stream,
             is_open: false,
+            hears_all: false,
             rest: Vec::new(),
             waiting: Vec::new(),
         });
@@ -99,40 +129,53 @@ fn accept(
     Ok(())
 }
 
-/// Returns whether the connection goes on.
-fn serve(client: &mut Client, buffer: &mut [u8]) -> io::Result<bool> {
+fn read(client: &mut Client, buffer: &mut [u8]) -> io::Result<Read> {
     let kept = client.rest.len();
     buffer[..kept].copy_from_slice(&client.rest);
     client.rest.clear();
     let len = kept + client.stream.read(&mut buffer[kept..])?;
     if len == kept {
-        return Ok(false);
+        return Ok(Read::End);
     }
+    let buffer = &mut buffer[..len];
     if !client.is_open {
-        if buffer[..len].ends_with(b"\r\n\r\n") {
-            client.is_open = true;
-            send(client, ANSWER)?;
-            return Ok(true);
+        client.is_open = buffer.ends_with(b"\r\n\r\n");
+        if client.is_open {
+            client.hears_all = buffer.starts_with(b"GET /broadcast ");
+            return Ok(Read::Request);
         }
-        client.rest.extend_from_slice(&buffer[..len]);
-        return Ok(true);
+        client.rest.extend_from_slice(buffer);
+        return Ok(Read::Frames(0, false));
     }
-    let (taken, made, closed) = echo(&mut buffer[..len]);
-    client.rest.extend_from_slice(&buffer[taken..len]);
-    send(client, &buffer[..made])?;
-    Ok(!closed)
+    let (taken, made, is_over) = echo(buffer);
+    client.rest.extend_from_slice(&buffer[taken..]);
+    Ok(Read::Frames(made, is_over))
 }
 
-fn send(client: &mut Client, bytes: &[u8]) -> io::Result<()> {
+/// Writes behind what waits already, and asks to be told of room if there is none.
+fn send(client: &mut Client, index: usize, bytes: &[u8], poll: &OwnedFd) -> io::Result<()> {
     if bytes.is_empty() {
         return Ok(());
     }
-    let written = match client.stream.write(bytes) {
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-        written => written?,
+    let was_blocked = !client.waiting.is_empty();
+    let written = match was_blocked {
+        true => 0,
+        // Who has gone is noticed when it is read from.
+        false => write(&client.stream, bytes).unwrap_or(bytes.len()),
     };
     client.waiting.extend_from_slice(&bytes[written..]);
+    if !client.waiting.is_empty() && !was_blocked {
+        let data = EventData::new_u64(index as u64);
+        epoll::modify(poll, &client.stream, data, EventFlags::OUT)?;
+    }
     Ok(())
+}
+
+fn write(mut stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    match stream.write(bytes) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+        written => written,
+    }
 }
 
 /// Turns masked frames into plain ones at the beginning of the buffer. Returns how many bytes were

@@ -1,19 +1,19 @@
 //! Closed loops of echoes on one `epoll`: each message that comes back right sends the next one.
 //! Or one that everybody gets: when all have it, the next one is sent.
 
-use std::io;
-use std::os::fd::OwnedFd;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
 use rustix::event::Timespec;
-use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::event::epoll::{self, CreateFlags, EventFlags};
 
+use crate::client::{self, Client, pump};
 use crate::failure::Failure;
-use crate::link::{Buffers, Link};
+use crate::link::Buffers;
+use crate::many;
 use crate::opening::Opener;
 use crate::script::Script;
-use crate::verifier::Verifier;
 use crate::watch::Watch;
 use crate::{EchoArgs, Outcome};
 
@@ -24,61 +24,9 @@ const WAIT: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 50_000_000,
 };
-
-struct Client {
-    link: Link,
-    verifier: Verifier,
-    /// Bytes sent so far in the endless row of frames.
-    position: usize,
-    /// The first message of the row that is not to be sent yet.
-    due: usize,
-    /// Pongs to be sent between two frames.
-    answer: Vec<u8>,
-    /// The poller was asked to report room.
-    blocked: bool,
-}
-
-impl Client {
-    /// Writes what is owed as far as the socket takes it.
-    fn pump(&mut self, script: &Script) -> io::Result<()> {
-        self.blocked = match self.write(script) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => true,
-            outcome => {
-                outcome?;
-                self.link.wants_write()
-            }
-        };
-        Ok(())
-    }
-
-    fn write(&mut self, script: &Script) -> io::Result<()> {
-        loop {
-            let owed = script.start(self.due) - self.position;
-            if !self.answer.is_empty() && script.is_start(self.position) {
-                let len = self.link.write(&[io::IoSlice::new(&self.answer)])?;
-                self.answer.drain(..len);
-            } else if owed > 0 {
-                let slices = script.bytes(self.position, owed);
-                self.position += self.link.write(&slices)?;
-            } else {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Reads once and verifies. Returns how many messages came.
-    fn serve(&mut self, script: &Script, buffers: &mut Buffers) -> Result<usize, Failure> {
-        let len = match self.link.read(buffers) {
-            Ok(0) => return Err(Failure::Server("closed a connection".to_owned())),
-            Ok(len) => len,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
-            Err(error) => return Err(Failure::Io("read echoes", error)),
-        };
-        self.verifier
-            .receive(script, &buffers.plain[..len], &mut self.answer)
-            .map_err(Failure::Server)
-    }
-}
+/// How long the server may take to tidy up after it has opened connections: who has got the answer
+/// to a request may not yet be among those who get what is sent to all.
+const SETTLING: Duration = Duration::from_millis(50);
 
 pub(crate) fn run(args: &EchoArgs) -> Result<Outcome, Failure> {
     let watch = Watch::new(args.server.watch)?;
@@ -87,28 +35,27 @@ pub(crate) fn run(args: &EchoArgs) -> Result<Outcome, Failure> {
     let mut buffers = Buffers::new(BUFFER_LEN);
     let poll =
         epoll::create(CreateFlags::CLOEXEC).map_err(|errno| Failure::Io("poll", errno.into()))?;
-    let mut clients = Vec::new();
-    for index in 0..args.connections {
-        let link = opener.open(&mut buffers)?;
-        link.stream()
-            .set_nonblocking(true)
-            .map_err(Failure::io("set up a socket"))?;
-        let data = EventData::new_u64(index as u64);
-        epoll::add(&poll, link.stream(), data, EventFlags::IN)
-            .map_err(|errno| Failure::Io("poll", errno.into()))?;
-        let (first, due) = match args.broadcast {
-            // One speaks, and all hear the same.
-            true => (0, if index == 0 { args.pipeline } else { 0 }),
-            false => (index % script.len(), index % script.len() + args.pipeline),
-        };
-        clients.push(Client {
-            link,
-            verifier: Verifier::new(&script, first),
-            position: script.start(first),
-            due,
-            answer: Vec::new(),
-            blocked: false,
-        });
+    let idle_before = watch.snapshot(0)?;
+    let idle = many::opened(&|buffers| opener.open(buffers), args.idle)?;
+    if args.idle > 0 {
+        thread::sleep(SETTLING);
+    }
+    let opening = idle_before.until(&watch.snapshot(args.idle as u64)?);
+    let links = many::opened(&|buffers| opener.open(buffers), args.connections)?;
+    let mut clients: Vec<Client> = (0..)
+        .zip(links)
+        .map(|(index, link)| {
+            let (first, due) = match args.broadcast {
+                // One speaks, and all hear the same.
+                true => (0, if index == 0 { args.pipeline } else { 0 }),
+                false => (index % script.len(), index % script.len() + args.pipeline),
+            };
+            Client::new(link, &script, first, due)
+        })
+        .collect();
+    client::watched(&clients, &poll)?;
+    if args.broadcast {
+        thread::sleep(SETTLING);
     }
     for index in 0..clients.len() {
         pump(&mut clients, index, &script, &poll)?;
@@ -127,6 +74,11 @@ pub(crate) fn run(args: &EchoArgs) -> Result<Outcome, Failure> {
                 let mut outcome = start.until(&watch.snapshot(count)?);
                 let received: u64 = clients.iter().map(|it| it.verifier.received()).sum();
                 outcome.echo_len = Some(received as f64 / count as f64);
+                outcome.opening_cpu = opening
+                    .server_cpu
+                    .filter(|_| args.idle > 0)
+                    .map(|cpu| cpu / args.idle as f64);
+                many::abort(idle.iter().chain(clients.iter().map(|it| &it.link)))?;
                 return Ok(outcome);
             }
             _ if now > heard + PATIENCE => return Err(Failure::Late("the next echo")),
@@ -158,24 +110,4 @@ pub(crate) fn run(args: &EchoArgs) -> Result<Outcome, Failure> {
             heard = now;
         }
     }
-}
-
-/// Writes, and asks the poller to report room if there is none.
-fn pump(
-    clients: &mut [Client],
-    index: usize,
-    script: &Script,
-    poll: &OwnedFd,
-) -> Result<(), Failure> {
-    let client = &mut clients[index];
-    let before = client.blocked;
-    client.pump(script).map_err(Failure::io("send messages"))?;
-    if client.blocked == before {
-        return Ok(());
-    }
-    let mut flags = EventFlags::IN;
-    flags.set(EventFlags::OUT, client.blocked);
-    let data = EventData::new_u64(index as u64);
-    epoll::modify(poll, client.link.stream(), data, flags)
-        .map_err(|errno| Failure::Io("poll", errno.into()))
 }

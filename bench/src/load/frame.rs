@@ -12,6 +12,8 @@ pub(crate) const PONG: u8 = 10;
 pub(crate) enum Kind {
     /// ASCII
     Text,
+    /// Text of many scripts: characters of one to four bytes
+    Utf8,
     /// Text as programs send it: records of JSON, which can be compressed
     Json,
     /// Any bytes
@@ -21,7 +23,7 @@ pub(crate) enum Kind {
 impl Kind {
     pub(crate) fn opcode(self) -> u8 {
         match self {
-            Self::Text | Self::Json => 1,
+            Self::Text | Self::Utf8 | Self::Json => 1,
             Self::Binary => 2,
         }
     }

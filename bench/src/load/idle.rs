@@ -1,14 +1,13 @@
 //! Connections that do nothing, or nothing any more: how much memory the server spends on each.
 
 use std::io;
-use std::panic::resume_unwind;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::failure::Failure;
 use crate::frame::Kind;
 use crate::link::{Buffers, Link};
+use crate::many;
 use crate::opening::Opener;
 use crate::script::Script;
 use crate::verifier::Verifier;
@@ -17,11 +16,6 @@ use crate::{IdleArgs, Outcome};
 
 /// How long the server may take to tidy up after the last handshake.
 const SETTLING: Duration = Duration::from_millis(200);
-/// How long opening all of them may take.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// How many are opened at the same time: one by one, each would wait for the scheduler twice.
-const AT_ONCE: usize = 16;
 const BUFFER_LEN: usize = 16 * 1024;
 
 pub(crate) fn run(args: &IdleArgs) -> Result<Outcome, Failure> {
@@ -33,10 +27,9 @@ pub(crate) fn run(args: &IdleArgs) -> Result<Outcome, Failure> {
         talk(&mut link, &script, args.talk, buffers)?;
         Ok(link)
     };
-    let deadline = Instant::now() + PATIENCE;
     let mut links = Vec::new();
     let open = |links: &mut Vec<Link>, count| {
-        links.extend(opened(&one, count, deadline)?);
+        links.extend(many::opened(&one, count)?);
         thread::sleep(SETTLING);
         Ok(())
     };
@@ -63,6 +56,7 @@ pub(crate) fn run(args: &IdleArgs) -> Result<Outcome, Failure> {
             Err(error) => return Err(Failure::Io("read from an idle connection", error)),
         }
     }
+    many::abort(&links)?;
     Ok(outcome)
 }
 
@@ -93,36 +87,4 @@ fn talk(
         }
     }
     Ok(())
-}
-
-fn opened(
-    one: &(impl Fn(&mut Buffers) -> Result<Link, Failure> + Sync),
-    count: usize,
-    deadline: Instant,
-) -> Result<Vec<Link>, Failure> {
-    let left = AtomicUsize::new(count);
-    let take = || {
-        let step = |left: usize| left.checked_sub(1);
-        let outcome = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step);
-        outcome.is_ok()
-    };
-    let some = || {
-        let mut buffers = Buffers::new(BUFFER_LEN);
-        let mut links = Vec::new();
-        while take() {
-            links.push(one(&mut buffers)?);
-            if Instant::now() > deadline {
-                return Err(Failure::Late("opening the connections"));
-            }
-        }
-        Ok(links)
-    };
-    thread::scope(|scope| {
-        let threads: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(some)).collect();
-        let mut links = Vec::new();
-        for thread in threads {
-            links.extend(thread.join().unwrap_or_else(|panic| resume_unwind(panic))?);
-        }
-        Ok(links)
-    })
 }

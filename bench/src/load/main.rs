@@ -6,13 +6,16 @@
 #![forbid(unsafe_code)]
 
 mod churn;
+mod client;
 mod deflate;
 mod echo;
 mod failure;
 mod frame;
 mod idle;
 mod link;
+mod many;
 mod opening;
+mod paced;
 mod script;
 mod target;
 mod tls;
@@ -44,6 +47,8 @@ struct Arguments {
 enum Mode {
     /// Send, await the echo, verify it, send again
     Echo(EchoArgs),
+    /// Send at a steady rate, whatever comes back; how long does each echo take?
+    Latency(LatencyArgs),
     /// Open connections and let them be; how much memory does each take?
     Idle(IdleArgs),
     /// Open, close with a closing handshake, again
@@ -78,9 +83,29 @@ struct EchoArgs {
     /// What is asked of the server
     #[arg(long, value_enum, default_value_t)]
     deflate: Deflate,
+    /// Connections beside them that do nothing; how much processor time opening them takes is told
+    #[arg(long, default_value_t = 0)]
+    idle: usize,
     /// One connection sends, and the server is one that sends to everybody what it gets
     #[arg(long)]
     broadcast: bool,
+    #[command(flatten)]
+    window: Window,
+}
+
+#[derive(Args, Debug)]
+struct LatencyArgs {
+    #[command(flatten)]
+    server: Server,
+    /// Connections, which take turns
+    #[arg(long, default_value_t = 100)]
+    connections: usize,
+    /// Bytes of payload
+    #[arg(long, default_value_t = 20)]
+    size: usize,
+    /// Messages a second, on all connections together
+    #[arg(long, default_value_t = 10_000)]
+    rate: u32,
     #[command(flatten)]
     window: Window,
 }
@@ -153,8 +178,21 @@ struct Outcome {
     load_cpu: f64,
     /// Bytes of payload of an echo, as they came.
     echo_len: Option<f64>,
+    /// Processor time of the watched process for each connection that was opened to be idle.
+    opening_cpu: Option<f64>,
+    /// Microseconds from when a message was due to when its echo was there.
+    latency: Option<Latency>,
     /// By how much the memory of the watched process grew.
     server_memory: Option<i64>,
+}
+
+/// Parts of all messages took at most so many microseconds.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Latency {
+    p50: f64,
+    p90: f64,
+    p99: f64,
+    p999: f64,
 }
 
 impl Outcome {
@@ -183,6 +221,20 @@ impl Outcome {
         if let Some(len) = self.echo_len {
             text.push_str(&format!("\n{len:.0} bytes of payload each"));
         }
+        if let Some(Latency {
+            p50,
+            p90,
+            p99,
+            p999,
+        }) = self.latency
+        {
+            text.push_str(&format!(
+                "\nus until the echo: 50 % {p50:.0}, 90 % {p90:.0}, 99 % {p99:.0}, 99.9 % {p999:.0}"
+            ));
+        }
+        if let Some(cpu) = self.opening_cpu {
+            text.push_str(&format!("\nserver {:.3} us to open each", cpu * 1e6));
+        }
         if let Some(memory) = self.server_memory {
             text.push_str(&format!(
                 "\nserver grew by {:.0} bytes each",
@@ -197,6 +249,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match &arguments.mode {
         Mode::Echo(args) => echo::run(args),
+        Mode::Latency(args) => paced::run(args),
         Mode::Idle(args) => idle::run(args),
         Mode::Connect(args) => churn::run(args),
     };

@@ -1,9 +1,11 @@
 //! Opens one connection: TCP, TLS if asked for, and the opening handshake (RFC 6455 §4.1).
 
-use std::net::TcpStream;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
 use rustls::ClientConfig;
 
 use crate::deflate::Deflate;
@@ -25,7 +27,13 @@ pub(crate) struct Opener {
     target: Target,
     tls: Option<Arc<ClientConfig>>,
     request: String,
+    /// Connections so far.
+    opened: AtomicU32,
 }
+
+/// One address has some 28,000 ports for connections to the same server, and finding a free one
+/// takes longer the fewer are left: this many addresses of the loopback network share them.
+const SOURCES: u32 = 16;
 
 impl Opener {
     pub(crate) fn new(target: &Target, deflate: Deflate) -> Result<Self, Failure> {
@@ -41,17 +49,38 @@ impl Opener {
             tls: target.tls.then(tls::config).transpose()?,
             target: target.clone(),
             request,
+            opened: AtomicU32::new(0),
         })
+    }
+
+    /// A socket that is connected; each step takes a while at most.
+    fn connected(&self) -> std::io::Result<TcpStream> {
+        let target = self.target.address;
+        if !target.ip().is_loopback() || target.is_ipv6() {
+            let stream = TcpStream::connect_timeout(&target, PATIENCE)?;
+            stream.set_write_timeout(Some(PATIENCE))?;
+            stream.set_read_timeout(Some(PATIENCE))?;
+            return Ok(stream);
+        }
+        let (family, kind) = (AddressFamily::INET, SocketType::STREAM);
+        let stream = TcpStream::from(socket_with(family, kind, SocketFlags::CLOEXEC, None)?);
+        // Connecting heeds the first of these, too.
+        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let number = self.opened.fetch_add(1, Ordering::Relaxed);
+        // The first address is that of everybody else.
+        let last = u8::try_from(2 + number % SOURCES).unwrap_or(2);
+        let source = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)), 0);
+        bind(&stream, &source)?;
+        connect(&stream, &target)?;
+        Ok(stream)
     }
 
     /// Opens a connection; the link blocks, for a while at most.
     pub(crate) fn open(&self, buffers: &mut Buffers) -> Result<Link, Failure> {
-        let stream = TcpStream::connect_timeout(&self.target.address, PATIENCE)
-            .map_err(Failure::io("connect"))?;
+        let stream = self.connected().map_err(Failure::io("connect"))?;
         stream
             .set_nodelay(true)
-            .and_then(|()| stream.set_read_timeout(Some(PATIENCE)))
-            .and_then(|()| stream.set_write_timeout(Some(PATIENCE)))
             .map_err(Failure::io("set up a socket"))?;
         let mut link = match &self.tls {
             None => Link::Plain(stream),

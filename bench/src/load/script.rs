@@ -43,6 +43,7 @@ impl Script {
         for _ in 0..count {
             let payload: Vec<u8> = match kind {
                 Kind::Text => (0..size).map(|_| b' ' + (next() % 95) as u8).collect(),
+                Kind::Utf8 => scripts(size, &mut next),
                 Kind::Binary => (0..size).map(|_| next() as u8).collect(),
                 Kind::Json => records(size, &mut next),
             };
@@ -103,6 +104,20 @@ impl Script {
     }
 }
 
+/// Letters of Latin, Greek, Cyrillic, Han and beyond, and spaces where none of them fits any more.
+fn scripts(size: usize, next: &mut impl FnMut() -> u64) -> Vec<u8> {
+    const FIRSTS: [char; 5] = ['a', 'α', 'а', '一', '😀'];
+    let mut text = String::with_capacity(size);
+    while text.len() < size {
+        let dice = next();
+        let first = FIRSTS[dice as usize % FIRSTS.len()];
+        let letter = char::from_u32(u32::from(first) + (dice >> 32) as u32 % 24);
+        let fits = |letter: &char| text.len() + letter.len_utf8() <= size;
+        text.push(letter.filter(fits).unwrap_or(' '));
+    }
+    text.into_bytes()
+}
+
 /// What a feed of prices or an API sends: the same names, other values.
 fn records(size: usize, next: &mut impl FnMut() -> u64) -> Vec<u8> {
     const STATES: [&str; 4] = ["open", "halted", "auction", "closed"];
@@ -148,6 +163,16 @@ mod tests {
         assert_eq!(script.len(), MOST);
         assert_ne!(script.payload(0), script.payload(1));
         assert!(script.payload(3).is_ascii());
+    }
+
+    #[test]
+    fn text_of_many_scripts_is_text_of_just_that_size() {
+        let script = Script::new(Kind::Utf8, 1023, Deflate::Off);
+        for message in 0..script.len() {
+            let text = str::from_utf8(script.payload(message)).unwrap();
+            assert_eq!(text.len(), 1023);
+            assert!((1..=4).all(|len| text.chars().any(|it| it.len_utf8() == len)));
+        }
     }
 
     #[test]

@@ -97,8 +97,7 @@ impl Snapshot {
                 .zip(end.server_user)
                 .map(|(from, to)| to - from),
             load_cpu: end.load_cpu.saturating_sub(self.load_cpu).as_secs_f64(),
-            echo_len: None,
-            server_memory: None,
+            ..Outcome::default()
         }
     }
 }

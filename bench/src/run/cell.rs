@@ -7,6 +7,8 @@ use crate::failure::Failure;
 pub(crate) struct Cell {
     pub(crate) name: &'static str,
     pub(crate) tls: bool,
+    /// Messages are text of many scripts.
+    pub(crate) text: bool,
     /// Messages are JSON, and compressed like this; `None`: they are noise.
     pub(crate) json: Option<Deflate>,
     pub(crate) load: Load,
@@ -34,100 +36,142 @@ impl Deflate {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Load {
-    /// Messages of so many bytes, so many in flight on each connection.
+    /// Messages of so many bytes, so many in flight on each connection, and so many connections
+    /// that are idle beside them.
     Echo {
         size: usize,
         connections: usize,
         pipeline: usize,
+        idle: usize,
+    },
+    /// So many messages a second on all connections together: how long does an echo take?
+    Latency {
+        size: usize,
+        connections: usize,
+        rate: u32,
     },
     /// So many connections that do nothing, after so many echoes of 1 KiB.
     Idle { connections: usize, talk: usize },
-    /// A message of so many bytes to so many connections, when all have the one before.
-    Broadcast { size: usize, connections: usize },
+    /// Messages of so many bytes to so many connections; a new one when all have the oldest of those
+    /// in flight.
+    Broadcast {
+        size: usize,
+        connections: usize,
+        pipeline: usize,
+    },
     /// Open and close, so many at a time.
     Connect { at_once: usize },
 }
 
-const fn echo(
-    name: &'static str,
-    tls: bool,
-    size: usize,
-    connections: usize,
-    pipeline: usize,
-) -> Cell {
-    let load = Load::Echo {
-        size,
-        connections,
-        pipeline,
-    };
-    other(name, tls, load)
-}
+const KIB: usize = 1024;
 
-const fn other(name: &'static str, tls: bool, load: Load) -> Cell {
+/// A cell without TLS.
+const fn plain(name: &'static str, load: Load) -> Cell {
     Cell {
         name,
-        tls,
+        tls: false,
+        text: false,
         json: None,
         load,
     }
 }
 
-const fn json(name: &'static str, deflate: Deflate, load: Load) -> Cell {
+const fn tls(name: &'static str, load: Load) -> Cell {
     Cell {
-        name,
-        tls: false,
-        json: Some(deflate),
-        load,
+        tls: true,
+        ..plain(name, load)
     }
 }
 
-const JSON_P1: Load = Load::Echo {
-    size: 1024,
-    connections: 100,
-    pipeline: 1,
-};
-const JSON_P16: Load = Load::Echo {
-    size: 1024,
-    connections: 100,
-    pipeline: 16,
-};
+const fn json(name: &'static str, deflate: Deflate, load: Load) -> Cell {
+    Cell {
+        json: Some(deflate),
+        ..plain(name, load)
+    }
+}
+
+const fn echo(size: usize, connections: usize, pipeline: usize) -> Load {
+    grown(size, connections, pipeline, 0)
+}
+
+const fn grown(size: usize, connections: usize, pipeline: usize, idle: usize) -> Load {
+    Load::Echo {
+        size,
+        connections,
+        pipeline,
+        idle,
+    }
+}
+
+const fn broadcast(size: usize, connections: usize, pipeline: usize) -> Load {
+    Load::Broadcast {
+        size,
+        connections,
+        pipeline,
+    }
+}
+
+const fn latency(size: usize, connections: usize, rate: u32) -> Load {
+    Load::Latency {
+        size,
+        connections,
+        rate,
+    }
+}
+
+const fn idle(connections: usize) -> Load {
+    Load::Idle {
+        connections,
+        talk: 0,
+    }
+}
+
+const CONNECT: Load = Load::Connect { at_once: 64 };
+const JSON_P1: Load = echo(KIB, 100, 1);
+const JSON_P16: Load = echo(KIB, 100, 16);
 const JSON_TALKED: Load = Load::Idle {
     connections: 500,
     talk: 8,
 };
-const JSON_BROADCAST: Load = Load::Broadcast {
-    size: 1024,
-    connections: 1000,
-};
+const JSON_BROADCAST: Load = broadcast(KIB, 1000, 1);
 
 const CELLS: &[Cell] = &[
-    echo("plain-20-c1-p1", false, 20, 1, 1),
-    echo("plain-20-c100-p1", false, 20, 100, 1),
-    echo("plain-20-c100-p16", false, 20, 100, 16),
-    echo("plain-1k-c100-p1", false, 1024, 100, 1),
-    echo("plain-1k-c100-p16", false, 1024, 100, 16),
-    echo("plain-16k-c100-p1", false, 16 * 1024, 100, 1),
-    echo("tls-1k-c100-p1", true, 1024, 100, 1),
-    echo("tls-1k-c100-p16", true, 1024, 100, 16),
-    echo("tls-16k-c100-p1", true, 16 * 1024, 100, 1),
-    other("connect-plain", false, Load::Connect { at_once: 64 }),
-    other("connect-tls", true, Load::Connect { at_once: 64 }),
-    other(
-        "idle-plain",
-        false,
-        Load::Idle {
-            connections: 10_000,
-            talk: 0,
-        },
-    ),
-    other(
-        "idle-tls",
-        true,
-        Load::Idle {
-            connections: 5_000,
-            talk: 0,
-        },
-    ),
+    plain("plain-20-c1-p1", echo(20, 1, 1)),
+    plain("plain-20-c100-p1", echo(20, 100, 1)),
+    plain("plain-20-c100-p16", echo(20, 100, 16)),
+    plain("plain-20-c1000-p1", echo(20, 1000, 1)),
+    plain("plain-20-c1000-p16", echo(20, 1000, 16)),
+    plain("plain-1k-c100-p1", echo(KIB, 100, 1)),
+    plain("plain-1k-c100-p16", echo(KIB, 100, 16)),
+    plain("plain-1k-c1000-p1", echo(KIB, 1000, 1)),
+    plain("plain-1k-c1000-p16", echo(KIB, 1000, 16)),
+    Cell {
+        text: true,
+        ..plain("plain-text-1k-c100-p16", echo(KIB, 100, 16))
+    },
+    plain("plain-16k-c1-p16", echo(16 * KIB, 1, 16)),
+    plain("plain-16k-c100-p1", echo(16 * KIB, 100, 1)),
+    plain("plain-16k-c100-p16", echo(16 * KIB, 100, 16)),
+    plain("plain-256k-c100-p1", echo(256 * KIB, 100, 1)),
+    plain("broadcast-64-c1000-p1", broadcast(64, 1000, 1)),
+    plain("broadcast-64-c1000-p16", broadcast(64, 1000, 16)),
+    plain("connect-plain", CONNECT),
+    tls("tls-1k-c100-p1", echo(KIB, 100, 1)),
+    tls("tls-1k-c100-p16", echo(KIB, 100, 16)),
+    tls("tls-16k-c100-p1", echo(16 * KIB, 100, 1)),
+    tls("connect-tls", CONNECT),
+    plain("latency-20-c100", latency(20, 100, 20_000)),
+    plain("latency-1k-c1000", latency(KIB, 1000, 20_000)),
+    plain("latency-16k-c100", latency(16 * KIB, 100, 5_000)),
+    plain("growth-20-c100", grown(20, 100, 1, 0)),
+    plain("growth-20-c1000", grown(20, 100, 1, 900)),
+    plain("growth-20-c5000", grown(20, 100, 1, 4900)),
+    plain("growth-20-c20000", grown(20, 100, 1, 19_900)),
+    plain("growth-broadcast-c100", broadcast(64, 100, 1)),
+    plain("growth-broadcast-c1000", broadcast(64, 1000, 1)),
+    plain("growth-broadcast-c5000", broadcast(64, 5000, 1)),
+    plain("idle-plain", idle(10_000)),
+    tls("idle-tls", idle(5_000)),
     json("json-off-p1", Deflate::Off, JSON_P1),
     json("json-pooled-p1", Deflate::Pooled, JSON_P1),
     json("json-takeover-p1", Deflate::Takeover, JSON_P1),
@@ -142,19 +186,21 @@ const CELLS: &[Cell] = &[
     json("json-takeover-idle", Deflate::Takeover, JSON_TALKED),
 ];
 
-/// Memory hardly varies: more rounds would only take longer.
-const IDLE_ROUNDS: usize = 3;
+/// Memory hardly varies, and thousands of connections take seconds to open.
+const FEW_ROUNDS: usize = 3;
+/// More connections than that are many.
+const MANY: usize = 2000;
 /// Enough to see that it works.
 const QUICK_IDLE: usize = 1000;
 
 impl Cell {
     /// In words.
     pub(crate) fn about(&self) -> String {
-        let tls = if self.tls { "TLS, " } else { "" };
-        let deflate = self.json.map(Deflate::name);
-        let front = match deflate {
+        let front = match self.json.map(Deflate::name) {
             Some(name) => format!("deflate {name}, "),
-            None => tls.to_owned(),
+            None if self.tls => "TLS, ".to_owned(),
+            None if self.text => "non-ASCII text, ".to_owned(),
+            None => String::new(),
         };
         let bytes = |size: usize| match size {
             size if size >= 1024 => format!("{} KiB", size / 1024),
@@ -165,13 +211,42 @@ impl Cell {
                 size,
                 connections,
                 pipeline,
+                idle: 0,
             } => {
                 let size = bytes(size);
                 let plural = if connections == 1 { "" } else { "s" };
                 format!("{front}{size}, {connections} connection{plural}, {pipeline} in flight")
             }
-            Load::Broadcast { size, connections } => {
-                format!("{front}{} to {connections}, per delivery", bytes(size))
+            Load::Echo {
+                size,
+                connections,
+                pipeline,
+                idle,
+            } => {
+                let all = connections + idle;
+                let size = bytes(size);
+                format!("{front}{size}, {connections} active of {all}, {pipeline} in flight")
+            }
+            Load::Latency {
+                size,
+                connections,
+                rate,
+            } => {
+                let size = bytes(size);
+                format!("{front}{size}, {connections} connections, {rate} a second")
+            }
+            Load::Broadcast {
+                size,
+                connections,
+                pipeline: 1,
+            } => format!("{front}{} to {connections}, per delivery", bytes(size)),
+            Load::Broadcast {
+                size,
+                connections,
+                pipeline,
+            } => {
+                let size = bytes(size);
+                format!("{front}{size} to {connections}, {pipeline} in flight, per delivery")
             }
             Load::Connect { at_once } => {
                 let tls = if self.tls { " TLS," } else { "" };
@@ -191,7 +266,7 @@ impl Cell {
     pub(crate) fn size(&self) -> Option<usize> {
         match self.load {
             Load::Echo { size, .. } | Load::Broadcast { size, .. } => Some(size),
-            Load::Connect { .. } | Load::Idle { .. } => None,
+            Load::Latency { .. } | Load::Connect { .. } | Load::Idle { .. } => None,
         }
     }
 
@@ -208,11 +283,30 @@ impl Cell {
         }
     }
 
+    /// How many connections the server has at the same time.
+    pub(crate) fn connections(&self) -> usize {
+        match self.load {
+            Load::Echo {
+                connections, idle, ..
+            } => connections + idle,
+            Load::Broadcast { connections, .. }
+            | Load::Latency { connections, .. }
+            | Load::Idle { connections, .. } => connections,
+            Load::Connect { at_once } => at_once,
+        }
+    }
+
+    /// Whether the server must not have served before, nor serves afterwards: its memory is
+    /// measured, or it has more connections than it ought to keep room for.
+    pub(crate) fn wants_fresh_server(&self) -> bool {
+        matches!(self.load, Load::Idle { .. }) || self.connections() > MANY
+    }
+
     /// How often it is measured when others are `rounds` times.
     pub(crate) fn rounds(&self, rounds: usize) -> usize {
-        match self.load {
-            Load::Idle { .. } => rounds.min(IDLE_ROUNDS),
-            _ => rounds,
+        match self.wants_fresh_server() {
+            true => rounds.min(FEW_ROUNDS),
+            false => rounds,
         }
     }
 
@@ -228,11 +322,23 @@ impl Cell {
                 size,
                 connections,
                 pipeline,
+                idle,
             } => {
                 option("--size", &size);
                 option("--connections", &connections);
                 option("--pipeline", &pipeline);
+                option("--idle", &idle);
                 "echo"
+            }
+            Load::Latency {
+                size,
+                connections,
+                rate,
+            } => {
+                option("--size", &size);
+                option("--connections", &connections);
+                option("--rate", &rate);
+                "latency"
             }
             Load::Connect { at_once } => {
                 option("--at-once", &at_once);
@@ -243,9 +349,14 @@ impl Cell {
                 option("--talk", &talk);
                 "idle"
             }
-            Load::Broadcast { size, connections } => {
+            Load::Broadcast {
+                size,
+                connections,
+                pipeline,
+            } => {
                 option("--size", &size);
                 option("--connections", &connections);
+                option("--pipeline", &pipeline);
                 "echo"
             }
         };
@@ -255,9 +366,12 @@ impl Cell {
                 option("--kind", &"json");
             }
         }
+        if self.text {
+            option("--kind", &"utf8");
+        }
         if !matches!(self.load, Load::Idle { .. }) {
             option("--seconds", &seconds);
-            option("--warmup", &(seconds / 2.0));
+            option("--warmup", &(seconds / 3.0));
         }
         if matches!(self.load, Load::Broadcast { .. }) {
             words.push("--broadcast".to_owned());
@@ -292,6 +406,11 @@ pub(crate) fn chosen(patterns: &[String], quick: bool) -> Result<Vec<Cell>, Fail
         {
             *connections = QUICK_IDLE.min(*connections);
         }
+        if let Load::Echo { idle, .. } = &mut cell.load
+            && quick
+        {
+            *idle = QUICK_IDLE.min(*idle);
+        }
     }
     Ok(cells)
 }
@@ -316,6 +435,14 @@ mod tests {
     }
 
     #[test]
+    fn no_two_cells_share_a_name() {
+        let mut names: Vec<_> = CELLS.iter().map(|cell| cell.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), CELLS.len());
+    }
+
+    #[test]
     fn a_cell_says_what_it_is() {
         let about = |name: &str| {
             let cell = CELLS.iter().find(|cell| cell.name == name);
@@ -325,6 +452,18 @@ mod tests {
         assert_eq!(
             about("tls-16k-c100-p1"),
             "TLS, 16 KiB, 100 connections, 1 in flight"
+        );
+        assert_eq!(
+            about("plain-text-1k-c100-p16"),
+            "non-ASCII text, 1 KiB, 100 connections, 16 in flight"
+        );
+        assert_eq!(
+            about("growth-20-c20000"),
+            "20 B, 100 active of 20000, 1 in flight"
+        );
+        assert_eq!(
+            about("broadcast-64-c1000-p16"),
+            "64 B to 1000, 16 in flight, per delivery"
         );
         assert_eq!(about("idle-tls"), "TLS, 5000 idle connections");
         assert_eq!(

@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use crate::cell::{Cell, Deflate, Load};
+use crate::cell::{Cell, Deflate};
 use crate::failure::Failure;
 use crate::machine::{self, Machine};
 use crate::peer::Peer;
@@ -104,8 +104,7 @@ impl Rig {
         seconds: f64,
     ) -> Result<(Sample, String), Failure> {
         let key = kind(cell, peer);
-        // Memory is measured on a server that has done nothing before.
-        let fresh = matches!(cell.load, Load::Idle { .. });
+        let fresh = cell.wants_fresh_server();
         let server = match servers.remove(&key) {
             Some(server) if !fresh => server,
             _ => Server::start(self, peer, cell.tls, cell.deflate())?,

@@ -57,12 +57,11 @@ const PEERS: &[Peer] = &[
     Peer {
         tls: false,
         deflate: false,
-        broadcast: false,
         honest: false,
         ..peer(
             "raw",
             Program::Cargo("peer-raw"),
-            "a bare epoll echo that checks nothing",
+            "a bare epoll loop that checks nothing",
         )
     },
     Peer {

@@ -20,6 +20,19 @@ pub(crate) struct Sample {
     #[serde(default)]
     echo_len: Option<f64>,
     server_memory: Option<f64>,
+    #[serde(default)]
+    opening_cpu: Option<f64>,
+    #[serde(default)]
+    latency: Option<Latency>,
+}
+
+/// Parts of all echoes took at most so many microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, Serialize)]
+pub(crate) struct Latency {
+    pub(crate) p50: f64,
+    pub(crate) p90: f64,
+    pub(crate) p99: f64,
+    pub(crate) p999: f64,
 }
 
 impl Sample {
@@ -35,7 +48,12 @@ impl Sample {
     pub(crate) fn text(&self, load: Load) -> String {
         match load {
             Load::Idle { .. } => format!("{:.0} B", self.figure(load)),
-            _ => format!("{:.2} us", self.figure(load)),
+            _ => match self.latency {
+                Some(Latency { p50, p99, .. }) => {
+                    format!("{:.2} us ({p50:.0}, {p99:.0})", self.figure(load))
+                }
+                None => format!("{:.2} us", self.figure(load)),
+            },
         }
     }
 
@@ -72,6 +90,10 @@ pub(crate) struct Summary {
     pub(crate) rate: f64,
     /// The payload of an echo as a part of the message's, where there are messages.
     pub(crate) echo: Option<f64>,
+    /// Server CPU for each connection that was opened to be idle, in microseconds.
+    pub(crate) opening: Option<f64>,
+    /// The medians of all rounds.
+    pub(crate) latency: Option<Latency>,
     /// Parts of their cores that server and load generator were busy.
     pub(crate) server_busy: f64,
     pub(crate) load_busy: f64,
@@ -101,6 +123,11 @@ impl Results {
                 let lens = rounds.iter().flatten().filter_map(|sample| sample.echo_len);
                 Some(quantile(&sorted(lens), 0.5)? / size as f64)
             }),
+            opening: {
+                let each = rounds.iter().flatten().filter_map(|it| it.opening_cpu);
+                quantile(&sorted(each), 0.5).map(|cpu| cpu * 1e6)
+            },
+            latency: latency(rounds),
             server_busy: median(&|sample| sample.server_cpu / sample.seconds)?,
             load_busy: median(&|sample| sample.load_cpu / sample.seconds)?,
         })
@@ -134,6 +161,19 @@ impl Results {
         serde_json::to_string_pretty(&all)
             .map_err(|error| Failure::new(format!("write the results: {error}")))
     }
+}
+
+fn latency(rounds: &[Option<Sample>]) -> Option<Latency> {
+    let median = |part: fn(&Latency) -> f64| {
+        let each = rounds.iter().flatten().filter_map(|it| it.latency.as_ref());
+        quantile(&sorted(each.map(part)), 0.5)
+    };
+    Some(Latency {
+        p50: median(|it| it.p50)?,
+        p90: median(|it| it.p90)?,
+        p99: median(|it| it.p99)?,
+        p999: median(|it| it.p999)?,
+    })
 }
 
 fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
