@@ -7,7 +7,7 @@ use std::error::Error;
 use sockeye::deflate::Settings;
 use sockeye::net::LocalAddr;
 use sockeye::tls::{Identity, ServerTls, ServerTlsOptions};
-use sockeye::{Accepted, Bytes, Conn, Engine, Peer, Protocol, Reject, Request, Text};
+use sockeye::{Accepted, Bytes, Conn, Engine, Peer, PollerKind, Protocol, Reject, Request, Text};
 use sockeye_bench::{ANY_PORT, Deflate, announce, locked, options};
 
 struct Echo;
@@ -52,6 +52,14 @@ impl Protocol for Echo {
     }
 }
 
+fn poller(driver: &str) -> Result<PollerKind, Box<dyn Error>> {
+    Ok(match driver {
+        "epoll" => PollerKind::Epoll,
+        "poll" => PollerKind::Poll,
+        other => return Err(format!("no driver is called {other}").into()),
+    })
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     let options = options()?;
     let tls = match options.certificate {
@@ -70,15 +78,15 @@ fn main() -> Result<(), Box<dyn Error>> {
             locked("ring")
         ),
     };
-    let mut engine = match options.deflate {
-        None => Engine::new()?,
-        Some(mode) => Engine::builder()
-            .deflate(match mode {
-                Deflate::Pooled => Settings::default(),
-                Deflate::Takeover => Settings::takeover(),
-            })
-            .build()?,
-    };
+    let driver = options.driver.as_deref().unwrap_or("epoll");
+    let mut builder = Engine::builder().poller(poller(driver)?);
+    if let Some(mode) = options.deflate {
+        builder = builder.deflate(match mode {
+            Deflate::Pooled => Settings::default(),
+            Deflate::Takeover => Settings::takeover(),
+        });
+    }
+    let mut engine = builder.build()?;
     let echo = engine.host(Echo);
     let broadcast = engine.host(Broadcast);
     let mut listener = engine
@@ -91,7 +99,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let LocalAddr::Tcp(address) = listener.local_addr() else {
         return Err("not a TCP listener".into());
     };
-    announce(address.port(), &version)?;
+    announce(address.port(), &format!("{version}, {driver}"))?;
     engine.run()?;
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! What a peer written in Rust shares with the runner: how it is started and what it says.
 //!
-//! A peer is a program `PEER [--tls CHAIN KEY] [--deflate pooled|takeover]` that echoes WebSocket
+//! A peer is a program `PEER [--tls CHAIN KEY] [--deflate pooled|takeover] [--driver NAME]` that echoes WebSocket
 //! messages on a port of 127.0.0.1 which the kernel picks; what comes at the path `/broadcast` it
 //! sends to all that are there. It prints one line, `listening PORT VERSION...`, and serves until
 //! it is killed. Peers in other languages do the same; nothing else is asked of them, and which of
@@ -44,6 +44,8 @@ pub struct Options {
     pub certificate: Option<Certificate>,
     /// To compress.
     pub deflate: Option<Deflate>,
+    /// To wait by this means, where a peer has several.
+    pub driver: Option<String>,
 }
 
 /// Reads the command line of a peer.
@@ -73,8 +75,13 @@ pub fn options() -> io::Result<Options> {
                 options.deflate = Some(Deflate::Takeover);
                 rest
             }
+            [flag, name, rest @ ..] if flag == "--driver" => {
+                options.driver = Some(name.to_string_lossy().into_owned());
+                rest
+            }
             _ => {
-                let usage = "usage: PEER [--tls CHAIN KEY] [--deflate pooled|takeover]";
+                let usage =
+                    "usage: PEER [--tls CHAIN KEY] [--deflate pooled|takeover] [--driver NAME]";
                 return Err(io::Error::other(usage));
             }
         };
@@ -91,8 +98,11 @@ pub fn certificate() -> io::Result<Option<Certificate>> {
         Options {
             certificate,
             deflate: None,
+            driver: None,
         } => Ok(certificate),
-        _ => Err(io::Error::other("no compression here")),
+        _ => Err(io::Error::other(
+            "no compression and no choice of drivers here",
+        )),
     }
 }
 

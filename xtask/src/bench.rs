@@ -9,6 +9,7 @@ use std::fs;
 use crate::command::{self, Failure};
 use crate::compile;
 use crate::setup;
+use crate::uwebsockets;
 use crate::workspace::Workspace;
 
 /// Builds everything, then measures; `arguments` are those of `bench-run`.
@@ -21,6 +22,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<(), F
     let source = workspace.bench("peers/libwebsockets.c");
     let libraries = ["-lwebsockets", "-lcrypto"];
     compile::program(workspace, &source, "bench/peer-libwebsockets", &libraries)?;
+    uwebsockets::peer(workspace)?;
     let mut measure = workspace.command(workspace.target("release/bench-run"));
     measure
         .arg("--programs")

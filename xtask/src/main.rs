@@ -21,6 +21,7 @@ mod msrv;
 mod setup;
 mod stage;
 mod tool;
+mod uwebsockets;
 mod workspace;
 
 use std::ffi::OsString;

@@ -243,6 +243,12 @@ pub(crate) const BENCH_TOOLS: &[Tool] = &[
         look: || header(&["libwebsockets.h", "openssl/crypto.h"]),
     },
     Tool {
+        name: "c++, zlib1g-dev",
+        stages: &[],
+        packages: &["g++", "zlib1g-dev"],
+        look: || found(&["c++", "--version"]).and_then(|_| header(&["zlib.h"])),
+    },
+    Tool {
         name: "taskset, setpriv",
         stages: &[],
         packages: &["util-linux"],

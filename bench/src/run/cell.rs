@@ -191,7 +191,7 @@ const FEW_ROUNDS: usize = 3;
 /// More connections than that are many.
 const MANY: usize = 2000;
 /// Enough to see that it works.
-const QUICK_IDLE: usize = 1000;
+const QUICK_MOST: usize = 1000;
 
 impl Cell {
     /// In words.
@@ -293,6 +293,22 @@ impl Cell {
             | Load::Latency { connections, .. }
             | Load::Idle { connections, .. } => connections,
             Load::Connect { at_once } => at_once,
+        }
+    }
+
+    /// Makes it one of at most so many connections at the same time.
+    pub(crate) fn shrink(&mut self, most: usize) {
+        match &mut self.load {
+            Load::Echo {
+                connections, idle, ..
+            } => {
+                *connections = most.min(*connections);
+                *idle = (most - *connections).min(*idle);
+            }
+            Load::Broadcast { connections, .. }
+            | Load::Latency { connections, .. }
+            | Load::Idle { connections, .. } => *connections = most.min(*connections),
+            Load::Connect { at_once } => *at_once = most.min(*at_once),
         }
     }
 
@@ -400,17 +416,8 @@ pub(crate) fn chosen(patterns: &[String], quick: bool) -> Result<Vec<Cell>, Fail
                 .any(|pattern| cell.name.contains(pattern.as_str()))
     };
     let mut cells: Vec<Cell> = CELLS.iter().filter(wanted).copied().collect();
-    for cell in &mut cells {
-        if let Load::Idle { connections, .. } = &mut cell.load
-            && quick
-        {
-            *connections = QUICK_IDLE.min(*connections);
-        }
-        if let Load::Echo { idle, .. } = &mut cell.load
-            && quick
-        {
-            *idle = QUICK_IDLE.min(*idle);
-        }
+    if quick {
+        cells.iter_mut().for_each(|cell| cell.shrink(QUICK_MOST));
     }
     Ok(cells)
 }
@@ -432,6 +439,16 @@ mod tests {
             Some(CELLS.len())
         );
         assert!(names(&["idle", "nonsense"]).is_err());
+    }
+
+    #[test]
+    fn a_cell_can_be_made_smaller() {
+        let mut cell = plain("", grown(20, 100, 1, 900));
+        for (most, size) in [(5000, (100, 900)), (400, (100, 300)), (50, (50, 0))] {
+            cell.shrink(most);
+            assert_eq!(cell.load, grown(20, size.0, 1, size.1));
+            assert!(cell.connections() <= most);
+        }
     }
 
     #[test]

@@ -85,13 +85,13 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let cells = cell::chosen(&arguments.cells, arguments.quick)?;
+    let mut cells = cell::chosen(&arguments.cells, arguments.quick)?;
+    descriptors::allow(&mut cells);
     let peers = peer::chosen(&arguments.peers)?;
     if arguments.list {
         list(&cells, &peers);
         return Ok(());
     }
-    descriptors::allow(&cells)?;
     fs::create_dir_all(&arguments.folder).map_err(Failure::file(&arguments.folder))?;
     let (rounds, seconds) = match arguments.quick {
         true => (2, 0.1),

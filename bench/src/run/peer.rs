@@ -13,6 +13,8 @@ pub(crate) struct Peer {
     pub(crate) name: &'static str,
     pub(crate) about: &'static str,
     program: Program,
+    /// What it is to wait by, if it has a choice.
+    driver: Option<&'static str>,
     pub(crate) tls: bool,
     /// It compresses.
     pub(crate) deflate: bool,
@@ -38,6 +40,7 @@ const fn peer(name: &'static str, program: Program, about: &'static str) -> Peer
         name,
         about,
         program,
+        driver: None,
         tls: true,
         deflate: true,
         broadcast: true,
@@ -54,6 +57,7 @@ const PEERS: &[Peer] = &[
         Program::Cargo("peer-sockeye"),
         "our engine, all defaults",
     ),
+    // Ours on `io_uring` is one more of these, with `driver: Some("uring")`.
     Peer {
         tls: false,
         deflate: false,
@@ -64,6 +68,21 @@ const PEERS: &[Peer] = &[
             "a bare epoll loop that checks nothing",
         )
     },
+    Peer {
+        tls: false,
+        deflate: false,
+        honest: false,
+        ..peer(
+            "raw-uring",
+            Program::Cargo("peer-raw-uring"),
+            "a bare io_uring loop that checks nothing",
+        )
+    },
+    peer(
+        "uwebsockets",
+        Program::C("peer-uwebsockets"),
+        "uWebSockets, over OpenSSL",
+    ),
     Peer {
         broadcast: false,
         ..peer(
@@ -96,7 +115,7 @@ impl Peer {
     /// The command that starts it, without what its command line adds.
     pub(crate) fn command(&self, rig: &Rig) -> Command {
         let run = |program: PathBuf| Command::new(program);
-        match self.program {
+        let mut command = match self.program {
             Program::Cargo(name) => run(rig.programs.join(name)),
             Program::C(name) => run(rig.compiled.join(name)),
             Program::Node(script) => {
@@ -106,7 +125,11 @@ impl Peer {
                     .env("NODE_PATH", &rig.node_modules);
                 command
             }
+        };
+        if let Some(driver) = self.driver {
+            command.args(["--driver", driver]);
         }
+        command
     }
 }
 
