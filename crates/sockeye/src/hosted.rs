@@ -244,3 +244,14 @@ impl<P: Protocol> DynProtocol for Hosted<P> {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seat_is_little_more_than_its_session() {
+        assert!(size_of::<Option<Seat<()>>>() <= 12);
+        assert!(size_of::<Option<Seat<Box<u8>>>>() <= 16);
+    }
+}

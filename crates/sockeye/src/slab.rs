@@ -193,6 +193,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_slot_is_little_more_than_its_value() {
+        let len = size_of::<Slot<crate::entry::Entry>>();
+        assert!(len <= size_of::<crate::entry::Entry>() + 8, "{len}");
+    }
+
+    #[test]
     fn an_old_id_finds_nothing_and_the_slot_is_used_again() {
         let mut slab = Slab::new();
         let first = slab.insert("first");
