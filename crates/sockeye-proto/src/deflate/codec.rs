@@ -20,11 +20,6 @@ const SPARE_INFLATERS: usize = 8;
 /// An output buffer that grew larger for one message is freed behind it.
 const PACKED_LEN: usize = 256 * 1024;
 
-/// Below this, and up to this level, a message is compressed at level 1: the trees that the next
-/// level makes for each message would cost as much again and save a twentieth.
-const QUICK_LEN: usize = 256;
-const QUICK_LEVEL: u8 = 2;
-
 /// Buffers for the symbols of 2 KiB and more: those of zlib's default take longer to go round in
 /// than short messages need to be compressed.
 const MEM_LEVEL: i32 = 5;
@@ -68,9 +63,9 @@ impl Pool {
             // RFC 7692 §7.2.3.6: an empty block, the rest of which is the tail.
             return if last { &[0] } else { &[] };
         }
-        let level = match data.len() < QUICK_LEN && level <= QUICK_LEVEL {
-            true => 1,
-            false => level,
+        let level = match level {
+            0 => level_of(data.len()),
+            level => level,
         };
         let fits = |spare: &Deflater| spare.bits == bits && spare.level == level;
         let mut deflater = match self.deflaters.iter().rposition(fits) {
@@ -119,6 +114,13 @@ impl Pool {
     }
 }
 
+/// The level for a message of this length, if nobody chose one. To search harder is cheap beside
+/// what each message costs anyway, a reset and a block with trees of its own. For the shortest
+/// such trees cost as much again and save a twentieth.
+fn level_of(len: usize) -> u8 {
+    if len < 256 { 1 } else { 5 }
+}
+
 impl Deflater {
     fn new(bits: WindowBits, level: u8) -> Self {
         // zlib has no window of 8 bits for raw DEFLATE. Runs of one byte reach back by one.
@@ -127,7 +129,7 @@ impl Deflater {
             bits => (i32::from(bits.get()), Strategy::Default),
         };
         let deflate = Deflate::new_with_config(DeflateConfig {
-            level: i32::from(level.clamp(1, 9)),
+            level: i32::from(level.min(9)),
             method: Method::Deflated,
             window_bits: -window_bits,
             mem_level: MEM_LEVEL,

@@ -5,7 +5,7 @@
 //! comes.
 //!
 //! # Memory
-//! No connection owns a compressor (380 KB) or, between messages, a decompressor (48 KB): both are
+//! No connection owns a compressor (280 KB) or, between messages, a decompressor (48 KB): both are
 //! leased from the pool in [`Shared`](crate::Shared), so that the same few serve everybody and
 //! stay in the cache. Context takeover needs only the last bytes that a peer may refer to: they
 //! are kept in a ring of the window's size, which begins empty and grows with the traffic, and

@@ -82,9 +82,8 @@ pub struct Settings {
     /// The client refers to nothing further back; a client that cannot be told so is taken with
     /// 15 (RFC 7692 §7.1.2.2). Default 15.
     pub client_max_window_bits: WindowBits,
-    /// How hard to look for repetitions, from 1 (fastest) to 9; more counts as 9. Default 2: it makes
-    /// JSON a fifth smaller than level 1, level 6 a tenth smaller still. Messages below 256 bytes are
-    /// compressed at level 1 by default, where little else is gained.
+    /// How hard to look for repetitions, from 1 (fastest) to 9; more counts as 9. Default 0: level 1
+    /// for messages below 256 bytes, where little is gained by more, and level 5 for others.
     pub level: u8,
     /// Bytes of the smallest message that is compressed; of a message in fragments, the first one
     /// counts. Default 1024: less would not save a packet.
@@ -102,7 +101,7 @@ impl Default for Settings {
             client_no_context_takeover: true,
             server_max_window_bits: WindowBits::MAX,
             client_max_window_bits: WindowBits::MAX,
-            level: 2,
+            level: 0,
             min_len: 1024,
             max_ratio: None,
         }

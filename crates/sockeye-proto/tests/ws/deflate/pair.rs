@@ -21,7 +21,7 @@ enum Send {
 
 fn settings() -> impl Strategy<Value = Settings> {
     let flags = any::<(bool, bool)>();
-    (flags, 8..=15u8, 8..=15u8, 1..=9u8, 0..200usize).prop_map(
+    (flags, 8..=15u8, 8..=15u8, 0..=9u8, 0..200usize).prop_map(
         |((server_no, client_no), server, client, level, min_len)| Settings {
             server_no_context_takeover: server_no,
             client_no_context_takeover: client_no,

@@ -57,7 +57,7 @@ fn every_window_is_kept_to() {
     for role in [Role::Server, Role::Client] {
         for window in 8..=15 {
             for takeover in [false, true] {
-                for level in [1, 2, 4, 6, 9] {
+                for level in [0, 1, 2, 4, 6, 9] {
                     let settings = Settings {
                         server_no_context_takeover: !takeover,
                         client_no_context_takeover: !takeover,
