@@ -1,4 +1,7 @@
 //! A rustls connection behind [`Session`].
+//!
+//! By its buffered API. The other one would spare a copy of what is read, and make one more of what is
+//! written; and it does not tell which name a client asked for.
 
 use std::fmt;
 use std::io::{self, IoSlice, Read, Write};
