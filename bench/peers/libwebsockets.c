@@ -1,7 +1,8 @@
 /*
  * libwebsockets, over OpenSSL. Messages wait in a queue of the session and are written one per
- * writable callback, which is what the library asks for. It compresses as the client wishes: with
- * context takeover or without.
+ * writable callback, which is what the library asks for. What is sent to all is copied for each of
+ * them, since the library writes its header before the payload and may mask or compress in place.
+ * It compresses as the client wishes: with context takeover or without.
  */
 #include <libwebsockets.h>
 #include <openssl/crypto.h>
@@ -25,13 +26,41 @@ struct piece {
 struct session {
 	struct piece *first, **last;
 	unsigned int count;
+	/* Asked for /broadcast: its neighbours among those who did. */
+	struct session *next, **self;
+	struct lws *wsi;
 	/* What was written last: compression may still read it, until the next writable callback. */
 	struct piece *written;
 };
 
 static int deflate;
+static struct session *all;
 
-static int queue(struct lws *wsi, struct session *session, void *in, size_t len)
+static void join(struct lws *wsi, struct session *session)
+{
+	char path[16];
+
+	session->self = NULL;
+	session->wsi = wsi;
+	if (lws_hdr_copy(wsi, path, sizeof path, WSI_TOKEN_GET_URI) <= 0 || strcmp(path, "/broadcast"))
+		return;
+	session->next = all;
+	if (all)
+		all->self = &session->next;
+	session->self = &all;
+	all = session;
+}
+
+static void leave(struct session *session)
+{
+	if (!session->self)
+		return;
+	*session->self = session->next;
+	if (session->next)
+		session->next->self = session->self;
+}
+
+static int queue(struct lws *wsi, struct lws *from, struct session *session, void *in, size_t len)
 {
 	struct piece *piece = malloc(sizeof *piece + LWS_PRE + len);
 
@@ -40,12 +69,12 @@ static int queue(struct lws *wsi, struct session *session, void *in, size_t len)
 	piece->next = NULL;
 	piece->len = len;
 	piece->flags = lws_write_ws_flags(
-		lws_frame_is_binary(wsi) ? LWS_WRITE_BINARY : LWS_WRITE_TEXT,
-		lws_is_first_fragment(wsi), lws_is_final_fragment(wsi));
+		lws_frame_is_binary(from) ? LWS_WRITE_BINARY : LWS_WRITE_TEXT,
+		lws_is_first_fragment(from), lws_is_final_fragment(from));
 	memcpy(piece->bytes + LWS_PRE, in, len);
 	*session->last = piece;
 	session->last = &piece->next;
-	if (++session->count == HIGH_WATER)
+	if (++session->count == HIGH_WATER && !session->self)
 		lws_rx_flow_control(wsi, 0);
 	lws_callback_on_writable(wsi);
 	return 0;
@@ -60,7 +89,7 @@ static struct piece *take(struct lws *wsi, struct session *session)
 	session->first = piece->next;
 	if (!session->first)
 		session->last = &session->first;
-	if (session->count-- == HIGH_WATER)
+	if (session->count-- == HIGH_WATER && !session->self)
 		lws_rx_flow_control(wsi, 1);
 	return piece;
 }
@@ -68,7 +97,7 @@ static struct piece *take(struct lws *wsi, struct session *session)
 static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
 		    size_t len)
 {
-	struct session *session = user;
+	struct session *session = user, *other;
 	struct piece *piece;
 	int written;
 
@@ -78,13 +107,19 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
 		session->last = &session->first;
 		session->count = 0;
 		session->written = NULL;
+		join(wsi, session);
 		/* Exponents of two: room for a message of 1 KiB in one piece. */
 		if (deflate && (lws_set_extension_option(wsi, "permessage-deflate", "rx_buf_size", "12") ||
 				lws_set_extension_option(wsi, "permessage-deflate", "tx_buf_size", "12")))
 			return -1;
 		return 0;
 	case LWS_CALLBACK_RECEIVE:
-		return queue(wsi, session, in, len);
+		if (!session->self)
+			return queue(wsi, wsi, session, in, len);
+		for (other = all; other; other = other->next)
+			if (queue(other->wsi, wsi, other, in, len))
+				return -1;
+		return 0;
 	case LWS_CALLBACK_SERVER_WRITEABLE:
 		free(session->written);
 		session->written = NULL;
@@ -104,6 +139,7 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
 			lws_callback_on_writable(wsi);
 		return 0;
 	case LWS_CALLBACK_CLOSED:
+		leave(session);
 		while ((piece = take(wsi, session)))
 			free(piece);
 		free(session->written);

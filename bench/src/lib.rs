@@ -6,6 +6,8 @@
 //! it is killed. Peers in other languages do the same; nothing else is asked of them, and which of
 //! these one does is told in `src/run/peer.rs`.
 
+pub mod tokio_peer;
+
 use std::env;
 use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};

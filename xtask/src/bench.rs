@@ -16,7 +16,13 @@ use crate::workspace::Workspace;
 pub(crate) fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<(), Failure> {
     setup::bench(workspace)?;
     let mut build = workspace.cargo(&["build"]);
-    command::run(build.args(["--release", "--package", "sockeye-bench"]))?;
+    command::run(build.args([
+        "--release",
+        "--package",
+        "sockeye-bench",
+        "--features",
+        "peers",
+    ]))?;
     let folder = workspace.target("bench");
     fs::create_dir_all(&folder).map_err(|error| Failure::file(&folder, &error))?;
     let source = workspace.bench("peers/libwebsockets.c");

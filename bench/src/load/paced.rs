@@ -63,7 +63,9 @@ pub(crate) fn run(args: &LatencyArgs) -> Result<Outcome, Failure> {
     // Of each connection, when the messages that have not come back were due.
     let mut due = vec![VecDeque::new(); clients.len()];
 
-    let mut histogram = Histogram::<u64>::new(3).map_err(|_| Failure::Late("counting"))?;
+    let most = PATIENCE.as_nanos() as u64;
+    let mut histogram =
+        Histogram::<u64>::new_with_max(most, 3).map_err(|_| Failure::Late("counting"))?;
     let mut events = Vec::with_capacity(1024);
     let mut count = 0;
     let mut start = None;

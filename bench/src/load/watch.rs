@@ -84,6 +84,10 @@ impl Snapshot {
         self.at
     }
 
+    pub(crate) fn count(&self) -> u64 {
+        self.count
+    }
+
     pub(crate) fn until(&self, end: &Self) -> Outcome {
         let both = |from: Option<Duration>, to: Option<Duration>| {
             Some(to?.checked_sub(from?)?.as_secs_f64())

@@ -90,6 +90,20 @@ const fn json(name: &'static str, deflate: Deflate, load: Load) -> Cell {
     }
 }
 
+/// What a cell is compared in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Group {
+    /// Processor time, each peer with the others.
+    Cost,
+    /// The same, with compression.
+    Packed,
+    /// Memory.
+    Idle,
+    Latency,
+    /// Each peer with itself under less load.
+    Growth,
+}
+
 const fn echo(size: usize, connections: usize, pipeline: usize) -> Load {
     grown(size, connections, pipeline, 0)
 }
@@ -262,6 +276,16 @@ impl Cell {
         }
     }
 
+    pub(crate) fn group(&self) -> Group {
+        match self.load {
+            Load::Idle { .. } => Group::Idle,
+            Load::Latency { .. } => Group::Latency,
+            _ if self.name.starts_with("growth-") => Group::Growth,
+            _ if self.json.is_some() => Group::Packed,
+            _ => Group::Cost,
+        }
+    }
+
     /// Bytes of a message, where there are messages.
     pub(crate) fn size(&self) -> Option<usize> {
         match self.load {
@@ -320,9 +344,9 @@ impl Cell {
 
     /// How often it is measured when others are `rounds` times.
     pub(crate) fn rounds(&self, rounds: usize) -> usize {
-        match self.wants_fresh_server() {
-            true => rounds.min(FEW_ROUNDS),
-            false => rounds,
+        match self.group() {
+            Group::Idle | Group::Growth | Group::Latency => rounds.min(FEW_ROUNDS),
+            _ => rounds,
         }
     }
 

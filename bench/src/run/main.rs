@@ -11,6 +11,7 @@ mod failure;
 mod machine;
 mod measure;
 mod peer;
+mod plot;
 mod report;
 mod result;
 mod server;
@@ -33,14 +34,14 @@ use crate::result::Results;
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask bench", bin_name = "cargo xtask bench")]
 struct Arguments {
-    /// Two short rounds, to see that all works; the report is printed, not kept
+    /// One short round, to see that all works; the report is printed, not kept
     #[arg(long)]
     quick: bool,
     /// How often each cell is measured with each peer
     #[arg(long, default_value_t = 7)]
     rounds: usize,
     /// Seconds of each measurement
-    #[arg(long, default_value_t = 0.25)]
+    #[arg(long, default_value_t = 0.2)]
     seconds: f64,
     /// Only cells whose name contains one of these, with commas; `--list` names them
     #[arg(long, value_delimiter = ',')]
@@ -74,6 +75,9 @@ struct Arguments {
     bench: PathBuf,
 }
 
+/// Where pictures are, beside the report.
+const PLOTS: &str = "plots";
+
 fn main() -> ExitCode {
     match run(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -94,7 +98,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     fs::create_dir_all(&arguments.folder).map_err(Failure::file(&arguments.folder))?;
     let (rounds, seconds) = match arguments.quick {
-        true => (2, 0.1),
+        true => (1, 0.15),
         false => (arguments.rounds, arguments.seconds),
     };
     let rig = Rig {
@@ -109,11 +113,19 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     let results = rig.measure(&cells, &peers, rounds, seconds)?;
     let json = arguments.folder.join("results.json");
     fs::write(&json, results.json()?).map_err(Failure::file(&json))?;
+    let whole = arguments.cells.is_empty() && arguments.peers.is_empty() && !arguments.quick;
+    let keep = whole || arguments.keep;
+    let plots = match keep {
+        true => arguments.bench.join(PLOTS),
+        false => arguments.folder.join(PLOTS),
+    };
+    let drawn = plot::draw(&results, &plots)?;
     let report = report::markdown(&results);
     println!("\n{report}");
     println!("every measurement: {}", json.display());
-    let whole = arguments.cells.is_empty() && arguments.peers.is_empty() && !arguments.quick;
-    if whole || arguments.keep {
+    println!("plots: {}", plots.display());
+    if keep {
+        let report = report::illustrated(&report, PLOTS, &drawn);
         let readme = arguments.bench.join("README.md");
         let text = fs::read_to_string(&readme).map_err(Failure::file(&readme))?;
         let text = report::inserted(&text, &report)?;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::cell::{Cell, Load};
+use crate::cell::Cell;
 use crate::failure::Failure;
 use crate::measure::Rig;
 
@@ -18,8 +18,6 @@ pub(crate) struct Peer {
     pub(crate) tls: bool,
     /// It compresses.
     pub(crate) deflate: bool,
-    /// It has a `/broadcast`.
-    pub(crate) broadcast: bool,
     /// Checks what it receives, as a server must. What does not is shown as a limit, not as a
     /// competitor.
     pub(crate) honest: bool,
@@ -43,13 +41,14 @@ const fn peer(name: &'static str, program: Program, about: &'static str) -> Peer
         driver: None,
         tls: true,
         deflate: true,
-        broadcast: true,
         honest: true,
     }
 }
 
 /// Everything is compared with this one.
 pub(crate) const OURS: &str = "sockeye";
+/// The limit that ours is held against.
+pub(crate) const RAW: &str = "raw";
 
 const PEERS: &[Peer] = &[
     peer(
@@ -63,7 +62,7 @@ const PEERS: &[Peer] = &[
         deflate: false,
         honest: false,
         ..peer(
-            "raw",
+            RAW,
             Program::Cargo("peer-raw"),
             "a bare epoll loop that checks nothing",
         )
@@ -83,21 +82,49 @@ const PEERS: &[Peer] = &[
         Program::C("peer-uwebsockets"),
         "uWebSockets, over OpenSSL",
     ),
-    Peer {
-        broadcast: false,
-        ..peer(
-            "libwebsockets",
-            Program::C("peer-libwebsockets"),
-            "Debian's, over OpenSSL",
-        )
-    },
+    peer(
+        "libwebsockets",
+        Program::C("peer-libwebsockets"),
+        "Debian's, over OpenSSL",
+    ),
     Peer {
         deflate: false,
-        broadcast: false,
         ..peer(
             "tungstenite",
             Program::Cargo("peer-tungstenite"),
             "tokio-tungstenite, over rustls",
+        )
+    },
+    Peer {
+        deflate: false,
+        ..peer(
+            "tokio-websockets",
+            Program::Cargo("peer-tokio-websockets"),
+            "tokio-websockets, over rustls",
+        )
+    },
+    Peer {
+        deflate: false,
+        ..peer(
+            "fastwebsockets",
+            Program::Cargo("peer-fastwebsockets"),
+            "fastwebsockets, over hyper and rustls",
+        )
+    },
+    Peer {
+        deflate: false,
+        ..peer(
+            "yawc",
+            Program::Cargo("peer-yawc"),
+            "yawc, over hyper and rustls",
+        )
+    },
+    Peer {
+        deflate: false,
+        ..peer(
+            "sockudo-ws",
+            Program::Cargo("peer-sockudo"),
+            "sockudo-ws, over rustls",
         )
     },
     peer("ws", Program::Node("ws.js"), "npm ws on Node"),
@@ -109,7 +136,11 @@ impl Peer {
         (self.tls || !cell.tls)
             // Who does not compress is not compared with those who could.
             && (self.deflate || cell.json.is_none())
-            && (self.broadcast || !matches!(cell.load, Load::Broadcast { .. }))
+    }
+
+    /// Whether it is ours, with whatever driver.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.name == OURS || self.driver.is_some()
     }
 
     /// The command that starts it, without what its command line adds.

@@ -103,21 +103,14 @@ impl Results {
     /// `None` if the peer does not do that, or always failed.
     pub(crate) fn summary(&self, cell: &Cell, peer: &Peer) -> Option<Summary> {
         let rounds = self.samples.get(&(cell.name, peer.name))?;
-        let ours = self.samples.get(&(cell.name, OURS));
         let of = |measure: &dyn Fn(&Sample) -> f64| sorted(rounds.iter().flatten().map(measure));
         let figures = of(&|sample| sample.figure(cell.load));
         let figure = quantile(&figures, 0.5)?;
-        let ratios = rounds
-            .iter()
-            .zip(ours.into_iter().flatten())
-            .filter_map(|(theirs, ours)| {
-                Some(theirs.as_ref()?.figure(cell.load) / ours.as_ref()?.figure(cell.load))
-            });
         let median = |measure: &dyn Fn(&Sample) -> f64| quantile(&of(measure), 0.5);
         Some(Summary {
             figure,
             spread: (quantile(&figures, 0.75)? - quantile(&figures, 0.25)?) / 2.0 / figure,
-            ratio: quantile(&sorted(ratios), 0.5).unwrap_or(f64::NAN),
+            ratio: self.ratio(cell, peer, OURS).unwrap_or(f64::NAN),
             rate: median(&|sample| sample.count / sample.seconds)?,
             echo: cell.size().and_then(|size| {
                 let lens = rounds.iter().flatten().filter_map(|sample| sample.echo_len);
@@ -131,6 +124,16 @@ impl Results {
             server_busy: median(&|sample| sample.server_cpu / sample.seconds)?,
             load_busy: median(&|sample| sample.load_cpu / sample.seconds)?,
         })
+    }
+
+    /// How many times as much as `base` a peer needs: the median over rounds.
+    pub(crate) fn ratio(&self, cell: &Cell, peer: &Peer, base: &'static str) -> Option<f64> {
+        let rounds = self.samples.get(&(cell.name, peer.name))?;
+        let bases = self.samples.get(&(cell.name, base))?;
+        let ratios = rounds.iter().zip(bases).filter_map(|(theirs, base)| {
+            Some(theirs.as_ref()?.figure(cell.load) / base.as_ref()?.figure(cell.load))
+        });
+        quantile(&sorted(ratios), 0.5)
     }
 
     /// How many times as much as in `base` a peer needs in `cell`: the median over rounds.

@@ -1,11 +1,17 @@
 //! The results as Markdown, and their place in a file.
 
+mod growth;
+mod latency;
+mod losses;
+mod table;
+
 use std::fmt::Write as _;
 
-use crate::cell::{Cell, Load};
+use crate::cell::{Cell, Group, Load};
 use crate::failure::Failure;
-use crate::peer::{OURS, Peer};
-use crate::result::{Results, Summary};
+use crate::peer::{OURS, RAW};
+use crate::report::table::{number, rate, ratio, table};
+use crate::result::Results;
 
 const BEGIN: &str = "<!-- begin: written by cargo xtask bench -->";
 const END: &str = "<!-- end: written by cargo xtask bench -->";
@@ -18,43 +24,54 @@ pub(crate) fn inserted(text: &str, report: &str) -> Result<String, Failure> {
     Ok(format!("{}\n\n{report}\n{}", &text[..begin], &text[end..]))
 }
 
+/// The report with pictures behind it.
+pub(crate) fn illustrated(report: &str, folder: &str, plots: &[(&str, String)]) -> String {
+    let mut text = report.to_owned();
+    for (file, title) in plots {
+        let _ = writeln!(text, "\n![{title}]({folder}/{file})");
+    }
+    text
+}
+
 pub(crate) fn markdown(results: &Results) -> String {
     let mut text = String::new();
     machine(&mut text, results);
-    let chosen = |is_idle: bool, is_json: bool| -> Vec<&Cell> {
-        let idle = |cell: &Cell| matches!(cell.load, Load::Idle { .. });
+    failed(&mut text, results);
+    let chosen = |group| -> Vec<&Cell> {
         let cells = results.cells.iter();
-        cells
-            .filter(|cell| idle(cell) == is_idle && cell.json.is_some() == is_json)
-            .collect()
+        cells.filter(|cell| cell.group() == group).collect()
     };
-    let (costs, packed) = (chosen(false, false), chosen(false, true));
-    let idle = [chosen(true, false), chosen(true, true)].concat();
+    let (costs, packed) = (chosen(Group::Cost), chosen(Group::Packed));
+    let idle = chosen(Group::Idle);
     if !costs.is_empty() {
         text.push_str(
             "\nServer CPU in microseconds per message (or per connection opened and closed), and \
              in parentheses how many times ours that is:\n\n",
         );
-        table(&mut text, results, &costs, |summary, peer| {
+        table(&mut text, results, &costs, |_, peer, summary| {
             format!("{}{}", number(summary.figure), ratio(summary, peer))
         });
+        against_raw(&mut text, results, &costs);
     }
     handshakes(&mut text, results, &costs);
     deflate(&mut text, results, &packed);
     if !idle.is_empty() {
         text.push_str("\nMemory of the server in bytes per idle connection:\n\n");
-        table(&mut text, results, &idle, |summary, peer| {
+        table(&mut text, results, &idle, |_, peer, summary| {
             format!("{:.0}{}", summary.figure, ratio(summary, peer))
         });
     }
-    losses(&mut text, results);
+    latency::latency(&mut text, results);
+    growth::growth(&mut text, results);
+    losses::losses(&mut text, results);
+    losses::misses(&mut text, results);
     let costs = [costs, packed].concat();
     if !costs.is_empty() {
         text.push_str(
             "\nHow sure that is: ± half the distance of the quartiles; messages or connections a \
              second; how busy the cores of server and load generator were:\n\n",
         );
-        table(&mut text, results, &costs, |summary, _| {
+        table(&mut text, results, &costs, |_, _, summary| {
             format!(
                 "±{:.0} %; {}/s; {:.0} %, {:.0} %",
                 summary.spread * 100.0,
@@ -79,34 +96,33 @@ fn machine(text: &mut String, results: &Results) {
     }
 }
 
-fn table(
-    text: &mut String,
-    results: &Results,
-    cells: &[&Cell],
-    show: impl Fn(&Summary, &Peer) -> String,
-) {
-    // No column for who does nothing of it.
-    let takes_part = |peer: &&&'static Peer| {
-        let mut cells = cells.iter();
-        cells.any(|cell| results.summary(cell, peer).is_some())
+/// The same, held against the limit.
+fn against_raw(text: &mut String, results: &Results, cells: &[&Cell]) {
+    let Some(raw) = results.peers.iter().find(|peer| peer.name == RAW) else {
+        return;
     };
-    let peers: Vec<&'static Peer> = results.peers.iter().filter(takes_part).copied().collect();
-    text.push_str("| |");
-    for peer in &peers {
-        let _ = write!(text, " {} |", peer.name);
+    let done: Vec<&Cell> = cells.iter().copied().filter(|it| raw.does(it)).collect();
+    if done.is_empty() {
+        return;
     }
-    text.push_str("\n|---|");
-    text.push_str(&"--:|".repeat(peers.len()));
-    text.push('\n');
-    for cell in cells {
-        let _ = write!(text, "| {} |", cell.about());
-        for peer in &peers {
-            let shown = results
-                .summary(cell, peer)
-                .map(|summary| show(&summary, peer));
-            let _ = write!(text, " {} |", shown.as_deref().unwrap_or("–"));
+    text.push_str("\nHow many times what `raw`, the bare epoll loop, needs:\n\n");
+    table(text, results, &done, |cell, peer, _| {
+        let ratio = results.ratio(cell, peer, RAW);
+        ratio.map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}"))
+    });
+}
+
+/// Who could not be measured, and how often.
+fn failed(text: &mut String, results: &Results) {
+    let mut lines = Vec::new();
+    for ((cell, peer), rounds) in &results.samples {
+        let failed = rounds.iter().filter(|sample| sample.is_none()).count();
+        if failed > 0 {
+            lines.push(format!("{peer} in {cell}: {failed} of {}", rounds.len()));
         }
-        text.push('\n');
+    }
+    if !lines.is_empty() {
+        let _ = writeln!(text, "\nFailed measurements:\n\n- {}", lines.join("\n- "));
     }
 }
 
@@ -144,7 +160,7 @@ fn deflate(text: &mut String, results: &Results, cells: &[&Cell]) {
          parentheses how many times ours that is; messages per second of server CPU; the size of \
          what the server sends as a part of the message's:\n\n",
     );
-    table(text, results, cells, |summary, peer| {
+    table(text, results, cells, |_, peer, summary| {
         let mut shown = format!(
             "{}{}; {}/s",
             number(summary.figure),
@@ -177,70 +193,6 @@ fn deflate(text: &mut String, results: &Results, cells: &[&Cell]) {
     }
 }
 
-/// Where a server that does the whole job needs less than ours, or as much.
-fn losses(text: &mut String, results: &Results) {
-    let Some(ours) = results.peers.iter().find(|peer| peer.name == OURS) else {
-        return;
-    };
-    let (mut losses, mut draws) = (Vec::new(), Vec::new());
-    for cell in &results.cells {
-        let Some(own) = results.summary(cell, ours) else {
-            continue;
-        };
-        let competes = |peer: &&&Peer| peer.honest && peer.name != OURS;
-        for peer in results.peers.iter().filter(competes) {
-            let Some(summary) = results.summary(cell, peer) else {
-                continue;
-            };
-            let line = format!(
-                "{}: {} needs {:.2} of what ours needs",
-                cell.about(),
-                peer.name,
-                summary.ratio
-            );
-            if (summary.ratio - 1.0).abs() < summary.spread.max(own.spread) {
-                draws.push(line);
-            } else if summary.ratio < 1.0 {
-                losses.push(line);
-            }
-        }
-    }
-    for (what, lines) in [
-        ("Losses, where a peer needs less than ours", losses),
-        ("No win, where the difference is within the noise", draws),
-    ] {
-        let _ = match lines.is_empty() {
-            true => writeln!(text, "\n{what}: none."),
-            false => writeln!(text, "\n{what}:\n\n- {}", lines.join("\n- ")),
-        };
-    }
-}
-
-fn ratio(summary: &Summary, peer: &Peer) -> String {
-    match peer.name {
-        OURS => String::new(),
-        _ if !summary.ratio.is_finite() => String::new(),
-        _ => format!(" ({:.2})", summary.ratio),
-    }
-}
-
-/// Three digits that matter.
-fn number(value: f64) -> String {
-    match value {
-        value if value < 10.0 => format!("{value:.2}"),
-        value if value < 100.0 => format!("{value:.1}"),
-        value => format!("{value:.0}"),
-    }
-}
-
-fn rate(value: f64) -> String {
-    match value {
-        value if value < 10_000.0 => format!("{value:.0}"),
-        value if value < 1e6 => format!("{:.0} k", value / 1e3),
-        value => format!("{:.2} M", value / 1e6),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -252,17 +204,5 @@ mod tests {
         assert_eq!(after, format!("# Head\n{BEGIN}\n\nnew\n\n{END}\ntail\n"));
         assert_eq!(inserted(&after, "new\n").unwrap(), after);
         assert!(inserted("nothing", "new").is_err());
-    }
-
-    #[test]
-    fn numbers_have_three_digits() {
-        assert_eq!(
-            [0.456, 5.5, 45.67, 678.9].map(number),
-            ["0.46", "5.50", "45.7", "679"]
-        );
-        assert_eq!(
-            [999.4, 45_678.0, 2_345_678.0].map(rate),
-            ["999", "46 k", "2.35 M"]
-        );
     }
 }
