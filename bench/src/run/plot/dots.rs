@@ -8,7 +8,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::peer::Peer;
-use crate::plot::{FONT, bounds, canvas, color};
+use crate::plot::{FONT, bounds, canvas, color, tick};
 
 const ROW: i32 = 24;
 const LABELS: i32 = 340;
@@ -42,6 +42,8 @@ impl Dots {
             .y_labels(0)
             .light_line_style(BLACK.mix(0.06))
             .bold_line_style(BLACK.mix(0.2))
+            .x_labels(6)
+            .x_label_formatter(&tick)
             .x_label_style((FONT, 12))
             .draw()?;
         let right = Pos::new(HPos::Right, VPos::Center);

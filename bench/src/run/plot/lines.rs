@@ -6,7 +6,7 @@ use std::path::Path;
 use plotters::prelude::*;
 
 use crate::peer::Peer;
-use crate::plot::{FONT, bounds, canvas, color};
+use crate::plot::{FONT, bounds, canvas, color, tick};
 
 const HEIGHT: i32 = 360;
 
@@ -43,6 +43,8 @@ impl Lines {
             .configure_mesh()
             .x_labels(self.points.len())
             .x_label_formatter(&label)
+            .y_labels(6)
+            .y_label_formatter(&tick)
             .light_line_style(BLACK.mix(0.06))
             .bold_line_style(BLACK.mix(0.2))
             .label_style((FONT, 12))

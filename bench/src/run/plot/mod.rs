@@ -189,6 +189,14 @@ fn bounds(values: impl Iterator<Item = f64>) -> (f64, f64) {
     }
 }
 
+/// A value on an axis.
+fn tick(value: &f64) -> String {
+    match *value {
+        value if value < 1.0 => format!("{value:.1}"),
+        value => format!("{value:.0}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
