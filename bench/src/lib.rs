@@ -151,8 +151,13 @@ pub fn rustls_server(certificate: &Certificate) -> io::Result<Arc<ServerConfig>>
 /// The version of a crate that this was built with, after its name: `tokio 1.2.3`.
 #[must_use]
 pub fn locked(name: &str) -> String {
-    let version = version_in(include_str!("../../Cargo.lock"), name);
-    format!("{name} {}", version.unwrap_or("?"))
+    locked_in(include_str!("../../Cargo.lock"), name)
+}
+
+/// The same out of another lock file, for a peer that is a workspace of its own.
+#[must_use]
+pub fn locked_in(lock: &str, name: &str) -> String {
+    format!("{name} {}", version_in(lock, name).unwrap_or("?"))
 }
 
 fn version_in<'l>(lock: &'l str, name: &str) -> Option<&'l str> {

@@ -23,6 +23,12 @@ pub trait Library: Clone + Send + 'static {
     /// The name of its crate.
     const NAME: &'static str;
 
+    /// Name and version.
+    #[must_use]
+    fn version() -> String {
+        locked(Self::NAME)
+    }
+
     /// Serves one connection, from the request on.
     fn serve(self, stream: impl Stream) -> impl Future<Output = ()> + Send;
 }
@@ -32,8 +38,8 @@ pub trait Library: Clone + Send + 'static {
 /// # Errors
 ///
 /// It cannot begin.
-pub fn run(library: &impl Library) -> Result<(), Box<dyn Error>> {
-    let mut version = format!("{}, {}", locked(name_of(library)), locked("tokio"));
+pub fn run<L: Library>(library: &L) -> Result<(), Box<dyn Error>> {
+    let mut version = format!("{}, {}", L::version(), locked("tokio"));
     let tls = match certificate()? {
         None => None,
         Some(files) => {
@@ -63,10 +69,6 @@ pub fn run(library: &impl Library) -> Result<(), Box<dyn Error>> {
             }
         }
     })
-}
-
-fn name_of<L: Library>(_: &L) -> &'static str {
-    L::NAME
 }
 
 /// The path of those who get what each of them sends.

@@ -23,6 +23,10 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<(), F
         "--features",
         "peers",
     ]))?;
+    // A workspace of its own, for it needs a later Rust than ours.
+    let mut build = workspace.cargo(&["build"]);
+    build.args(["--release", "--manifest-path", "bench/sockudo/Cargo.toml"]);
+    command::run(build.arg("--target-dir").arg(workspace.target("")))?;
     let folder = workspace.target("bench");
     fs::create_dir_all(&folder).map_err(|error| Failure::file(&folder, &error))?;
     let source = workspace.bench("peers/libwebsockets.c");

@@ -5,6 +5,7 @@ use std::error::Error;
 use std::sync::Arc;
 
 use futures_util::{SinkExt as _, StreamExt as _};
+use sockeye_bench::locked_in;
 use sockeye_bench::tokio_peer::{self, BROADCAST, Library, Stream};
 use sockudo_ws::handshake::server_handshake;
 use sockudo_ws::pubsub::PubSub;
@@ -20,6 +21,10 @@ struct Sockudo {
 
 impl Library for Sockudo {
     const NAME: &'static str = "sockudo-ws";
+
+    fn version() -> String {
+        locked_in(include_str!("../Cargo.lock"), Self::NAME)
+    }
 
     async fn serve(self, mut stream: impl Stream) {
         let Ok(handshake) = server_handshake(&mut stream).await else {
