@@ -4,9 +4,12 @@
 //! whatever happens once falls out. No clock, no socket, no chance: the same instructions each time.
 #![forbid(unsafe_code)]
 
+mod pipe;
+
 use std::env;
 use std::hint::black_box;
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,6 +20,8 @@ use sockeye_proto::deflate::Settings;
 use sockeye_proto::handshake::{Accept, OriginPolicy};
 use sockeye_proto::ws::{Config, Delivery, Message, Role, WebSocket};
 use sockeye_proto::{Cx, FrameHeader, Limits, Mask, Opcode, Shared, http as web};
+
+use self::pipe::{End, Far};
 
 /// A path, what it is about, and how many times make a run of few and one of many.
 struct Path {
@@ -37,6 +42,21 @@ const PATHS: &[Path] = &[
     path("deflate-json-1k", deflate, 10, 60),
     path("handshake", handshake, 10, 110),
     path("echo-20", echo, 10, 210),
+    path("wake-20", |times| wake(20, 1, times), 100, 1100),
+    Path {
+        parts: 16,
+        ..path("queued-20", |times| wake(20, 16, times), 10, 110)
+    },
+    Path {
+        parts: 16,
+        ..path("queued-1k", |times| wake(1024, 16, times), 10, 110)
+    },
+    path("wake-16k", |times| wake(16 * 1024, 1, times), 10, 110),
+    path("connect", connect, 10, 110),
+    Path {
+        parts: RECEIVERS,
+        ..path("publish-64", publish, 2, 12)
+    },
     Path {
         parts: RECEIVERS,
         ..path("broadcast-64", broadcast, 2, 12)
@@ -189,6 +209,10 @@ fn deflate(times: usize) {
     }
 }
 
+const SIMPLE_REQUEST: &[u8] =
+    b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+      Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: server.example:7681\r\n\
     User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n\
     Accept: */*\r\nAccept-Language: en-GB,en;q=0.5\r\nAccept-Encoding: gzip, deflate, br\r\n\
@@ -255,10 +279,7 @@ fn engine(clients: usize) -> Result<(Network, Engine, Vec<Remote>), sockeye::Err
     let mut remotes = Vec::new();
     for _ in 0..clients {
         let remote = network.connect(&listener);
-        remote.write(
-            b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
-        );
+        remote.write(SIMPLE_REQUEST);
         remotes.push(remote);
     }
     network.run_until_idle(&mut engine);
@@ -295,4 +316,79 @@ fn broadcast(times: usize) {
         let last = remotes.last().map(Remote::read).unwrap_or_default();
         assert!(last.len() > len, "it has not come");
     }
+}
+
+/// An engine over transports that cost nothing, and its clients.
+struct Bench {
+    far: Rc<Far>,
+    engine: Engine,
+    ends: Vec<End>,
+}
+
+impl Bench {
+    fn new(clients: usize) -> Self {
+        let Ok((far, mut engine)) = Far::new() else {
+            panic!("there is no engine");
+        };
+        let echo = engine.host(Echo);
+        match engine.listen_on(far.acceptor()) {
+            Ok(listener) => drop(listener.route("/", echo)),
+            Err(error) => panic!("{error}"),
+        }
+        let mut bench = Self {
+            far,
+            engine,
+            ends: Vec::new(),
+        };
+        for _ in 0..clients {
+            let end = bench.open();
+            bench.ends.push(end);
+        }
+        bench
+    }
+
+    fn open(&mut self) -> End {
+        let end = self.far.connect(&mut self.engine);
+        let answer = self.far.turn_with(&mut self.engine, &end, SIMPLE_REQUEST);
+        assert!(answer > 100, "not accepted");
+        end
+    }
+}
+
+/// A turn with so many texts that come in one read: called back, written at once.
+fn wake(len: usize, count: usize, times: usize) {
+    let mut bench = Bench::new(1);
+    let frame = masked(Opcode::Text, false, json(len).as_bytes());
+    let header = if len < 126 { 2 } else { 4 };
+    let frames = frame.repeat(count);
+    for _ in 0..times {
+        let Bench { far, engine, ends } = &mut bench;
+        let answered = far.turn_with(engine, &ends[0], &frames);
+        assert_eq!(answered, count * (header + len));
+    }
+}
+
+/// A connection from accept to close, in three turns.
+fn connect(times: usize) {
+    let mut bench = Bench::new(0);
+    let close = masked(Opcode::Close, false, &[3, 232]);
+    for _ in 0..times {
+        let end = bench.open();
+        let answered = bench.far.turn_with(&mut bench.engine, &end, &close);
+        assert_eq!(answered, 4);
+    }
+    assert_eq!(bench.engine.core().connection_count(), 0, "not closed");
+}
+
+/// Per delivery.
+fn publish(times: usize) {
+    let mut bench = Bench::new(RECEIVERS);
+    let len = 64;
+    let frame = masked(Opcode::Binary, false, json(len).as_bytes());
+    for _ in 0..times {
+        let Bench { far, engine, ends } = &mut bench;
+        assert_eq!(far.turn_with(engine, &ends[0], &frame), 2 + len);
+    }
+    let last = bench.ends.last().map_or(0, End::answered);
+    assert_eq!(last, times * (2 + len));
 }
