@@ -75,6 +75,15 @@ impl FrameHeader {
     /// Bytes of payload that a control frame may carry (RFC 6455 §5.5).
     pub const MAX_CONTROL_LEN: usize = 125;
 
+    /// Bytes of payload that a header of two bytes can announce.
+    pub(crate) const MAX_SHORT_LEN: usize = 125;
+
+    /// The first byte of a message that is one frame, not compressed.
+    pub(crate) const WHOLE_TEXT: u8 = FIN | Opcode::Text as u8;
+    pub(crate) const WHOLE_BINARY: u8 = FIN | Opcode::Binary as u8;
+    /// What the second byte of a masked frame has besides the length.
+    pub(crate) const MASKED: u8 = MASK;
+
     /// Decodes the header at the front of `bytes` and tells its length; `Ok(None)` if more bytes
     /// are needed.
     ///

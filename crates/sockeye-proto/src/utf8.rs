@@ -19,11 +19,18 @@ impl fmt::Display for InvalidUtf8 {
 
 impl std::error::Error for InvalidUtf8 {}
 
+/// What is shorter fills no vector: the wide validation would only hand it on.
+const WIDE_LEN: usize = 64;
+
 /// Validates `data`, which is complete.
 ///
 /// # Errors
 /// [`InvalidUtf8`] if it is not UTF-8 or ends within a character.
+#[inline]
 pub fn validate(data: &[u8]) -> Result<&str, InvalidUtf8> {
+    if data.len() < WIDE_LEN {
+        return std::str::from_utf8(data).map_err(|_| InvalidUtf8);
+    }
     simdutf8::basic::from_utf8(data).map_err(|_| InvalidUtf8)
 }
 

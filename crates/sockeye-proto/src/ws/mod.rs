@@ -65,6 +65,7 @@ mod packed;
 mod packed;
 mod receive;
 mod send;
+mod whole;
 
 use std::fmt;
 use std::sync::Arc;

@@ -5,10 +5,10 @@
 //! reads is a [`Frame`] with what remains of it, or, in [`Parts`], a piece of a header.
 
 use std::mem;
-use std::time::Instant;
 
 use super::packed::Packed;
-use super::{Chunk, Delivery, Event, Kind, Phase, Role, WebSocket};
+use super::whole::WholeFrame;
+use super::{Chunk, Config, Delivery, Event, Kind, Phase, Role, WebSocket};
 use crate::bytes::{Bytes, Text};
 use crate::close::CloseFrame;
 use crate::cx::Cx;
@@ -51,15 +51,71 @@ impl WebSocket {
     /// # Errors
     /// The rule that the peer broke. The Close that says so is in the output (unless ours went out
     /// before), the rest of the input is discarded, and nothing further is reported.
-    #[inline]
+    // The way that nearly every message goes is short enough to lie where it is called: there the
+    // event need not be written down to be looked at.
+    #[inline(always)]
     pub fn receive<'b>(
         &mut self,
         input: &mut &'b mut [u8],
         cx: &mut Cx<'_>,
     ) -> Result<Option<Event<'b>>, Violation> {
-        if !input.is_empty() {
-            self.note_heard(cx.now);
+        if input.is_empty() {
+            return Ok(None);
         }
+        if self.phase == Phase::Open {
+            self.since = cx.now;
+            self.pinged = false;
+            if let Some((kind, data)) = self.take_whole(input) {
+                self.active = cx.now;
+                return match kind {
+                    Kind::Binary => Ok(Some(Event::Binary(Bytes::Borrowed(data)))),
+                    Kind::Text => match utf8::validate(data) {
+                        Ok(text) => Ok(Some(Event::Text(Text::Borrowed(text)))),
+                        Err(_) => Err(self.receive_bad(Violation::InvalidText, input, cx)),
+                    },
+                };
+            }
+        }
+        self.receive_any(input, cx)
+    }
+
+    /// Takes a message that is one frame, wholly in the input, where one may begin: nearly every
+    /// message is. `None` is no verdict: the long way looks at the same bytes again.
+    // It must say yes to nothing that the long way would not.
+    #[inline(always)]
+    fn take_whole<'b>(&self, input: &mut &'b mut [u8]) -> Option<(Kind, &'b [u8])> {
+        let Config {
+            limits, delivery, ..
+        } = &*self.config;
+        #[cfg(feature = "drafts")]
+        if self.framing.is_old() {
+            return None;
+        }
+        let in_header = |parts: &Parts| !parts.header.is_empty();
+        let in_frame = self.reading.is_some() || self.parts.as_deref().is_some_and(in_header);
+        if in_frame || self.receiving.is_some() || *delivery != Delivery::Whole {
+            return None;
+        }
+        let whole = WholeFrame::find(input, self.role)?;
+        let len = whole.payload_len;
+        if len as u64 > limits.frame_len || len > limits.message_len || limits.fragment_count == 0 {
+            return None;
+        }
+        let (frame, rest) = mem::take(input).split_at_mut_checked(whole.head_len + len)?;
+        *input = rest;
+        let data = frame.get_mut(whole.head_len..)?;
+        if let Some(mask) = whole.mask {
+            mask.apply(data, 0);
+        }
+        Some((whole.kind, data))
+    }
+
+    #[inline(never)]
+    fn receive_any<'b>(
+        &mut self,
+        input: &mut &'b mut [u8],
+        cx: &mut Cx<'_>,
+    ) -> Result<Option<Event<'b>>, Violation> {
         while !input.is_empty() {
             if !self.listens() {
                 // RFC 6455 §1.4: what comes behind the peer's Close is discarded.
@@ -69,22 +125,22 @@ impl WebSocket {
             match self.advance(input, cx) {
                 Ok(None) => {}
                 Ok(Some(event)) => return Ok(Some(event)),
-                Err(violation) => {
-                    *input = &mut [];
-                    self.fail(violation, cx);
-                    return Err(violation);
-                }
+                Err(violation) => return Err(self.receive_bad(violation, input, cx)),
             }
         }
         Ok(None)
     }
 
-    /// Takes a sign of life. Behind our Close it counts for nothing.
-    fn note_heard(&mut self, now: Instant) {
-        if self.phase == Phase::Open {
-            self.since = now;
-            self.pinged = false;
-        }
+    #[cold]
+    fn receive_bad(
+        &mut self,
+        violation: Violation,
+        input: &mut &mut [u8],
+        cx: &mut Cx<'_>,
+    ) -> Violation {
+        *input = &mut [];
+        self.fail(violation, cx);
+        violation
     }
 
     /// Whether input still means anything.

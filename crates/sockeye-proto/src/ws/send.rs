@@ -51,6 +51,7 @@ impl WebSocket {
     /// # Errors
     /// [`Misuse::AlreadyClosing`] and [`Misuse::NotOpen`] once a Close has gone out or come in,
     /// [`Misuse::FragmentInProgress`] between [fragments](Self::send_fragment).
+    #[inline]
     pub fn send(&mut self, message: Message<'_>, cx: &mut Cx<'_>) -> Result<(), Misuse> {
         self.may_send()?;
         self.active = cx.now;
@@ -58,10 +59,34 @@ impl WebSocket {
         if self.framing.is_old() {
             return self.send_old(message, cx);
         }
-        if !self.send_packed(message, cx) {
-            self.frame_rfc(message.kind().opcode(), true, message.data(), cx);
+        if self.may_pack(message.data().len()) && self.send_packed(message, cx) {
+            return Ok(());
         }
+        self.send_plain(message, cx);
         Ok(())
+    }
+
+    /// Appends a message in one frame. Most are short and a server's: these have a header of two
+    /// bytes.
+    #[inline]
+    fn send_plain(&self, message: Message<'_>, cx: &mut Cx<'_>) {
+        let data = message.data();
+        let first = match message.kind() {
+            Kind::Text => FrameHeader::WHOLE_TEXT,
+            Kind::Binary => FrameHeader::WHOLE_BINARY,
+        };
+        if self.role == Role::Server && data.len() <= FrameHeader::MAX_SHORT_LEN {
+            cx.output.reserve(2 + data.len());
+            cx.output.extend_from_slice(&[first, data.len() as u8]);
+            cx.output.extend_from_slice(data);
+        } else {
+            self.frame_long(message, cx);
+        }
+    }
+
+    #[inline(never)]
+    fn frame_long(&self, message: Message<'_>, cx: &mut Cx<'_>) {
+        self.frame_rfc(message.kind().opcode(), true, message.data(), cx);
     }
 
     /// Sends a message as it is, whatever was agreed on: what is compressed or encrypted already,
@@ -80,7 +105,7 @@ impl WebSocket {
         if self.framing.is_old() {
             return self.send_old(message, cx);
         }
-        self.frame_rfc(message.kind().opcode(), true, message.data(), cx);
+        self.send_plain(message, cx);
         Ok(())
     }
 
@@ -127,6 +152,7 @@ impl WebSocket {
     ///
     /// # Errors
     /// As for [`send`](Self::send).
+    #[inline]
     pub fn may_send(&self) -> Result<(), Misuse> {
         self.must_be_open()?;
         match self.sending {
@@ -136,6 +162,7 @@ impl WebSocket {
     }
 
     /// Notes that the owner sent a message past the machine: it counts for the idle timeout.
+    #[inline]
     pub fn note_sent(&mut self, now: Instant) {
         self.active = now;
     }
@@ -193,6 +220,7 @@ impl WebSocket {
         self.frame(Opcode::Pong, true, &data, cx);
     }
 
+    #[inline]
     pub(super) fn must_be_open(&self) -> Result<(), Misuse> {
         match self.phase {
             Phase::Open => Ok(()),
@@ -305,8 +333,7 @@ impl WebSocket {
     }
 
     /// Appends a frame of RFC 6455's layout.
-    // Inline, so that `send` has one branch for old versions and no call.
-    #[inline(always)]
+    #[inline]
     fn frame_rfc(&self, opcode: Opcode, fin: bool, data: &[u8], cx: &mut Cx<'_>) {
         let mask = match self.role {
             Role::Client => Some(self.mask(cx.shared)),
