@@ -60,6 +60,7 @@ impl WholeFrame {
 }
 
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "a test may panic")]
 mod tests {
     use super::*;
     use crate::frame::Opcode;
