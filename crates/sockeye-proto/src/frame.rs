@@ -83,6 +83,8 @@ impl FrameHeader {
     pub(crate) const WHOLE_BINARY: u8 = FIN | Opcode::Binary as u8;
     /// What the second byte of a masked frame has besides the length.
     pub(crate) const MASKED: u8 = MASK;
+    /// What the second byte is when the length follows in two more.
+    pub(crate) const LEN_OF_16_BITS: u8 = LEN16;
 
     /// Decodes the header at the front of `bytes` and tells its length; `Ok(None)` if more bytes
     /// are needed.

@@ -435,8 +435,8 @@ impl Core {
                 self.deferred.push(Deferred::Resume(id));
             }
             let fate = match &entry.stage {
-                Stage::Http(stage) => stage.fate(),
                 Stage::WebSocket(ws) => ws.fate(),
+                Stage::Http(stage) => stage.fate(),
                 Stage::Connect(_) | Stage::Attempt(_) | Stage::Gone => Fate::Keep,
             };
             match fate {
@@ -456,11 +456,19 @@ impl Core {
                 Fate::AwaitEof | Fate::Keep => {}
             }
         }
-        self.update_interest(id);
-        self.rearm(id);
+        if entry.wanted_interest() != entry.interest {
+            self.update_interest(id);
+            return self.rearm(id);
+        }
+        if let Some(deadline) = entry.next_deadline()
+            && !self.timers.fires_by(id.index(), deadline)
+        {
+            self.timers.set(id.index(), deadline);
+        }
     }
 
     /// Tells the poller if what it should report has changed.
+    #[inline(never)]
     pub(crate) fn update_interest(&mut self, id: ConnId) {
         let Some(entry) = self.conns.get_mut(id) else {
             return;
@@ -491,11 +499,7 @@ impl Core {
         let Some(deadline) = self.conns.get(id).and_then(Entry::next_deadline) else {
             return;
         };
-        if self
-            .timers
-            .armed(id.index())
-            .is_none_or(|armed| deadline < armed)
-        {
+        if !self.timers.fires_by(id.index(), deadline) {
             self.timers.set(id.index(), deadline);
         }
     }

@@ -104,7 +104,21 @@ impl Wheel {
         self.unlink(index, node);
     }
 
+    /// Whether the timer of `index` is armed, for `at` or earlier.
+    // The tick becomes an instant, since the other way costs a division.
+    #[inline]
+    pub(crate) fn fires_by(&self, index: u32, at: Instant) -> bool {
+        match self.nodes.get(index as usize) {
+            Some(node) if node.prev != UNARMED => self
+                .base
+                .checked_add(Duration::from_millis(node.tick))
+                .is_some_and(|armed| armed <= at),
+            _ => false,
+        }
+    }
+
     /// When the timer of `index` goes off, rounded up to a whole tick.
+    #[cfg(test)]
     pub(crate) fn armed(&self, index: u32) -> Option<Instant> {
         let node = self.nodes.get(index)?;
         if node.prev == UNARMED {
@@ -255,12 +269,13 @@ impl Wheel {
     }
 
     fn tick_at_or_before(&self, at: Instant) -> u64 {
-        u64::try_from(at.saturating_duration_since(self.base).as_millis()).unwrap_or(u64::MAX)
+        let offset = at.saturating_duration_since(self.base);
+        millis(offset, offset.subsec_millis())
     }
 
     fn tick_at_or_after(&self, at: Instant) -> u64 {
-        let nanos = at.saturating_duration_since(self.base).as_nanos();
-        u64::try_from(nanos.div_ceil(1_000_000)).unwrap_or(u64::MAX)
+        let offset = at.saturating_duration_since(self.base);
+        millis(offset, offset.subsec_nanos().div_ceil(1_000_000))
     }
 
     fn instant_of(&self, tick: u64) -> Instant {
@@ -273,6 +288,12 @@ impl Wheel {
             }
         }
     }
+}
+
+/// Whole seconds of a duration and so many milliseconds.
+fn millis(duration: Duration, rest: u32) -> u64 {
+    let seconds = duration.as_secs().saturating_mul(1000);
+    seconds.saturating_add(u64::from(rest))
 }
 
 #[cfg(test)]

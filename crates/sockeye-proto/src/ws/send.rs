@@ -66,8 +66,8 @@ impl WebSocket {
         Ok(())
     }
 
-    /// Appends a message in one frame. Most are short and a server's: these have a header of two
-    /// bytes.
+    /// Appends a message in one frame. What a server sends has a header of two bytes or four, or a
+    /// payload beside which it does not show how that is written.
     #[inline]
     fn send_plain(&self, message: Message<'_>, cx: &mut Cx<'_>) {
         let data = message.data();
@@ -75,13 +75,22 @@ impl WebSocket {
             Kind::Text => FrameHeader::WHOLE_TEXT,
             Kind::Binary => FrameHeader::WHOLE_BINARY,
         };
-        if self.role == Role::Server && data.len() <= FrameHeader::MAX_SHORT_LEN {
-            cx.output.reserve(2 + data.len());
-            cx.output.extend_from_slice(&[first, data.len() as u8]);
-            cx.output.extend_from_slice(data);
-        } else {
-            self.frame_long(message, cx);
+        if self.role == Role::Client {
+            return self.frame_long(message, cx);
         }
+        let output = &mut *cx.output;
+        output.reserve(FrameHeader::MAX_LEN + data.len());
+        match u16::try_from(data.len()) {
+            Ok(len) if data.len() <= FrameHeader::MAX_SHORT_LEN => {
+                output.extend_from_slice(&[first, len as u8]);
+            }
+            Ok(len) => {
+                let [a, b] = len.to_be_bytes();
+                output.extend_from_slice(&[first, FrameHeader::LEN_OF_16_BITS, a, b]);
+            }
+            Err(_) => return self.frame_long(message, cx),
+        }
+        output.extend_from_slice(data);
     }
 
     #[inline(never)]
