@@ -3,7 +3,7 @@
 //! Knows one request. Which subprotocol to take is the caller's choice; that it was offered is
 //! seen to here. Extensions other than permessage-deflate are not agreed on.
 
-use ::http::{HeaderMap, header};
+use ::http::{HeaderMap, HeaderName, header};
 
 use super::draft::Draft;
 use super::error::HandshakeError;
@@ -153,7 +153,7 @@ impl<'r> Accept<'r> {
         extra: &HeaderMap,
         cx: &mut Cx<'_>,
     ) -> Result<(), Misuse> {
-        let reserved = [
+        const RESERVED: [HeaderName; 7] = [
             header::UPGRADE,
             header::CONNECTION,
             header::SEC_WEBSOCKET_ACCEPT,
@@ -162,7 +162,8 @@ impl<'r> Accept<'r> {
             header::CONTENT_LENGTH,
             header::TRANSFER_ENCODING,
         ];
-        if reserved.iter().any(|name| extra.contains_key(name)) || Self::has_draft_header(extra) {
+        let is_reserved = || RESERVED.iter().any(|name| extra.contains_key(name));
+        if !extra.is_empty() && (is_reserved() || Self::has_draft_header(extra)) {
             return Err(Misuse::ReservedHeader);
         }
         if subprotocol
@@ -193,6 +194,15 @@ impl<'r> Accept<'r> {
         self.write_end(cx);
         Ok(())
     }
+}
+
+/// The beginning of a 101.
+pub(super) fn write_switch(accept_key: &[u8], output: &mut Vec<u8>) {
+    const HEAD: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
+        Connection: Upgrade\r\nSec-WebSocket-Accept: ";
+    output.extend_from_slice(HEAD);
+    output.extend_from_slice(accept_key);
+    output.extend_from_slice(b"\r\n");
 }
 
 /// The value of a header that must be given once.

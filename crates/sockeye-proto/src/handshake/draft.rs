@@ -5,7 +5,7 @@
 
 use ::http::{HeaderMap, HeaderName, header};
 
-use super::accept::{Accept, single};
+use super::accept::{Accept, single, write_switch};
 use super::challenge;
 use super::error::HandshakeError;
 use super::key::{encode_key, hybi04_key};
@@ -117,12 +117,14 @@ impl<'r> Accept<'r> {
         if let Proof::Challenge(_, secure) = self.draft.proof {
             return self.write_hixie(secure, output);
         }
-        let upgrade: &[u8] = match self.draft.wire.version() {
-            Version::Hybi04 | Version::Hybi05 | Version::Hybi06 => b"WebSocket",
-            _ => b"websocket",
-        };
+        if !matches!(
+            self.draft.wire.version(),
+            Version::Hybi04 | Version::Hybi05 | Version::Hybi06
+        ) {
+            return write_switch(self.accept_key(), output);
+        }
         output.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\n");
-        write_field(&header::UPGRADE, upgrade, output);
+        write_field(&header::UPGRADE, b"WebSocket", output);
         write_field(&header::CONNECTION, b"Upgrade", output);
         write_field(&header::SEC_WEBSOCKET_ACCEPT, self.accept_key(), output);
         if let Proof::Nonce(nonce) = &self.draft.proof {

@@ -1,10 +1,9 @@
 //! In the place of `draft` when the old versions are not compiled in.
 
-use ::http::{HeaderMap, header};
+use ::http::HeaderMap;
 
-use super::accept::Accept;
+use super::accept::{Accept, write_switch};
 use crate::Cx;
-use crate::http::write_field;
 
 #[derive(Debug)]
 pub(super) struct Draft;
@@ -28,10 +27,7 @@ impl Accept<'_> {
     }
 
     pub(super) fn write_begin(&self, output: &mut Vec<u8>) {
-        output.extend_from_slice(
-            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n",
-        );
-        write_field(&header::SEC_WEBSOCKET_ACCEPT, self.accept_key(), output);
+        write_switch(self.accept_key(), output);
     }
 
     pub(super) const fn write_end(&self, _cx: &mut Cx<'_>) {}

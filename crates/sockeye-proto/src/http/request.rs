@@ -359,8 +359,9 @@ impl Request<'_> {
         self.fields
             .iter()
             .filter(move |field| {
-                let sent = field.0.of(&self.head);
-                sent.eq_ignore_ascii_case(name.as_bytes())
+                // Nearly all differ in length, and each name is looked for several times.
+                field.0.len as usize == name.len()
+                    && field.0.of(&self.head).eq_ignore_ascii_case(name.as_bytes())
             })
             .map(|field| field.1)
     }

@@ -75,17 +75,18 @@ pub(crate) fn write_field(name: &HeaderName, value: &[u8], output: &mut Vec<u8>)
 
 /// Names are case-insensitive, but not for every old peer: write them as the RFCs do.
 fn write_name(name: &HeaderName, output: &mut Vec<u8>) {
-    for (index, part) in name.as_str().split('-').enumerate() {
+    let parts = name.as_str().as_bytes().split(|&byte| byte == b'-');
+    for (index, part) in parts.enumerate() {
         if index > 0 {
             output.push(b'-');
         }
         match part {
-            "websocket" => output.extend_from_slice(b"WebSocket"),
-            "etag" => output.extend_from_slice(b"ETag"),
-            "www" => output.extend_from_slice(b"WWW"),
+            b"websocket" => output.extend_from_slice(b"WebSocket"),
+            b"etag" => output.extend_from_slice(b"ETag"),
+            b"www" => output.extend_from_slice(b"WWW"),
             _ => {
                 let start = output.len();
-                output.extend_from_slice(part.as_bytes());
+                output.extend_from_slice(part);
                 if let Some(first) = output.get_mut(start) {
                     first.make_ascii_uppercase();
                 }

@@ -132,7 +132,7 @@ impl Scanner {
     fn run(&self, input: &[u8]) -> usize {
         let end = match self.state {
             State::Name => input.iter().position(|&byte| !is_tchar(byte)),
-            State::Value => input.iter().position(|&byte| !is_value(byte)),
+            State::Value => return value_len(input),
             _ => return 0,
         };
         end.unwrap_or(input.len())
@@ -232,7 +232,52 @@ impl Scanner {
     }
 }
 
+/// How many bytes at the front can be in a header value.
+fn value_len(input: &[u8]) -> usize {
+    let (words, _) = input.as_chunks();
+    let plain = words.iter().take_while(|&&word| is_plain(word)).count() * WORD_LEN;
+    let rest = input.get(plain..).unwrap_or_default();
+    let end = rest.iter().position(|&byte| !is_value(byte));
+    plain + end.unwrap_or(rest.len())
+}
+
+const WORD_LEN: usize = size_of::<u64>();
+
+/// Whether no byte of the word is a control, not even HTAB.
+const fn is_plain(word: [u8; WORD_LEN]) -> bool {
+    const ONES: u64 = u64::MAX / 0xff;
+    const HIGH: u64 = ONES << 7;
+    let word = u64::from_ne_bytes(word);
+    // A high bit in a result says that a byte there, or one before it, was less than what was
+    // subtracted and had no high bit itself.
+    let below_blank = word.wrapping_sub(ONES * 0x20) & !word;
+    let delete = word ^ (ONES * 0x7f);
+    let is_delete = delete.wrapping_sub(ONES) & !delete;
+    (below_blank | is_delete) & HIGH == 0
+}
+
 /// What a header value or a reason phrase is made of (RFC 9110 §5.5).
 const fn is_value(byte: u8) -> bool {
     matches!(byte, b'\t' | b' '..=b'~' | 0x80..)
+}
+
+#[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_byte_ends_a_value_or_does_not_wherever_it_stands() {
+        for byte in 0..=255u8 {
+            for len in 1..20 {
+                for place in 0..len {
+                    let mut value = vec![b'~'; len];
+                    value[place] = byte;
+                    let expected = if is_value(byte) { len } else { place };
+                    assert_eq!(value_len(&value), expected, "{byte:#x} at {place} of {len}");
+                }
+            }
+        }
+        assert_eq!(value_len(b"\xff\x80 \t\x80\xfftext\x7f"), 10);
+    }
 }

@@ -3,26 +3,28 @@
 //! Knows nothing of particular headers. Invariant: each function looks at each byte once.
 
 /// `tchar` of RFC 9110 §5.6.2.
+#[expect(clippy::indexing_slicing, reason = "there is an entry for each byte")]
+#[inline]
 pub(crate) const fn is_tchar(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'!' | b'#'
-                | b'$'
-                | b'%'
-                | b'&'
-                | b'\''
-                | b'*'
-                | b'+'
-                | b'-'
-                | b'.'
-                | b'^'
-                | b'_'
-                | b'`'
-                | b'|'
-                | b'~'
-        )
+    TCHAR[byte as usize]
 }
+
+/// Most of a head is looked at with this, byte by byte.
+#[expect(clippy::indexing_slicing, reason = "the compiler does it")]
+const TCHAR: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        table[byte] = matches!(
+            byte as u8,
+            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z'
+                | b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+'
+                | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+        );
+        byte += 1;
+    }
+    table
+};
 
 /// Whether these bytes are a token: one `tchar` or more.
 pub(crate) fn is_token(bytes: &[u8]) -> bool {
