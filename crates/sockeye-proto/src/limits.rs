@@ -50,7 +50,7 @@ pub struct Limits {
     /// Frames of a message that is delivered whole, empty ones included. Default 131 072 (Autobahn
     /// sends 65 536). Beyond: close 1008.
     pub fragment_count: u32,
-    /// Bytes read from one connection in one turn of the engine. Default 256 KiB. The rest waits
+    /// Bytes read from one connection in one turn of the engine. Default 512 KiB. The rest waits
     /// for the next turn, so that a busy peer delays nobody.
     pub read_per_turn: usize,
     /// Bytes of waiting output above which a server reads nothing more from that peer. Default
@@ -139,7 +139,7 @@ impl Default for Limits {
             message_len: 16 * MIB,
             frame_len: 16 * MIB as u64,
             fragment_count: 131_072,
-            read_per_turn: 256 * KIB,
+            read_per_turn: 512 * KIB,
             high_water: MIB,
             low_water: 256 * KIB,
             backlog_len: 32 * MIB,

@@ -8,9 +8,9 @@
 //!
 //! # Copies
 //! A message that is one frame and wholly in the input is handed out where it lies: no copy. Any
-//! other is assembled: one copy, into a buffer that grows with the data, never with a length that
-//! was only announced. Sending copies once, into the output. What is compressed takes one copy more
-//! in either direction.
+//! other is assembled: one copy, into a buffer that grows with the data and has room for all that
+//! was announced once half of that is there. Sending copies once, into the output. What is
+//! compressed takes one copy more in either direction.
 //!
 //! # States
 //! | state | our Close | peer's Close | violation | end of stream | deadline |
@@ -46,6 +46,7 @@
 //! (live audio, an upload larger than memory) may be of any length and any number of frames; only
 //! the 63 bits of a frame's length bound it. Its empty fragments yield no chunk.
 
+mod assembly;
 mod by_hand;
 mod deadline;
 mod event;

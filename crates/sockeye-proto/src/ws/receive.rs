@@ -31,10 +31,10 @@ pub(super) struct Frame {
 #[derive(Default)]
 pub(super) struct Parts {
     /// What is there of a header.
-    header: Vec<u8>,
+    pub(super) header: Vec<u8>,
     pub(super) text: String,
     pub(super) binary: Vec<u8>,
-    control: Vec<u8>,
+    pub(super) control: Vec<u8>,
     /// What compression holds.
     pub(super) packed: Packed,
     /// The answer to the newest ping that came while the output was blocked.
@@ -431,33 +431,6 @@ impl WebSocket {
         self.assembled(kind).map(Some)
     }
 
-    /// Adds to the message under assembly.
-    pub(super) fn append(&mut self, kind: Kind, data: &[u8]) -> Result<(), Violation> {
-        let parts = self.parts.get_or_insert_default();
-        match kind {
-            Kind::Text => self
-                .utf8
-                .append(data, &mut parts.text)
-                .map_err(|_| Violation::InvalidText),
-            Kind::Binary => {
-                parts.binary.extend_from_slice(data);
-                Ok(())
-            }
-        }
-    }
-
-    /// The message under assembly, which is complete.
-    pub(super) fn assembled(&mut self, kind: Kind) -> Result<Event<'static>, Violation> {
-        self.utf8.finish().map_err(|_| Violation::InvalidText)?;
-        let parts = self.parts.get_or_insert_default();
-        let event = match kind {
-            Kind::Text => Event::Text(Text::Owned(mem::take(&mut parts.text))),
-            Kind::Binary => Event::Binary(Bytes::Owned(mem::take(&mut parts.binary))),
-        };
-        self.tidy();
-        Ok(event)
-    }
-
     // Old versions call it too, which must not take it out of the way that all others go.
     #[inline(always)]
     pub(super) fn stream<'b>(
@@ -570,34 +543,5 @@ impl WebSocket {
         }
         self.phase = Phase::Failed;
         self.parts = None;
-    }
-
-    /// Frees what was assembled of a message that nobody will see.
-    pub(super) fn drop_message(&mut self) {
-        if let Some(parts) = &mut self.parts {
-            parts.text = String::new();
-            parts.binary = Vec::new();
-            parts.packed.drop_message();
-            self.tidy();
-        }
-    }
-
-    /// Frees the parts if nothing is left in them.
-    pub(super) fn tidy(&mut self) {
-        let empty = |parts: &Parts| {
-            #[cfg(feature = "drafts")]
-            if parts.hybi04.is_some() {
-                return false;
-            }
-            parts.header.is_empty()
-                && parts.text.is_empty()
-                && parts.binary.is_empty()
-                && parts.control.is_empty()
-                && parts.packed.is_empty()
-                && parts.pong.is_none()
-        };
-        if self.parts.as_deref().is_some_and(empty) {
-            self.parts = None;
-        }
     }
 }
