@@ -118,6 +118,7 @@ impl<'c> Conn<'c> {
     }
 
     /// Sends a whole message: a `&str` as text, a `&[u8]` as binary.
+    #[inline]
     pub fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Sent {
         self.core.send(self.id, message)
     }

@@ -126,6 +126,7 @@ pub(crate) enum Flushed {
 
 impl Outbox {
     /// Bytes that wait.
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         self.content.as_ref().map_or(0, |content| content.len())
     }
@@ -144,17 +145,20 @@ impl Outbox {
     }
 
     /// Whether all that waits lies in one buffer.
+    #[inline]
     pub(crate) fn is_contiguous(&self) -> bool {
         let content = self.content.as_ref();
         content.is_none_or(|content| content.queue.is_empty())
     }
 
     /// Where the next bytes are appended.
+    #[inline]
     pub(crate) fn tail(&mut self, pool: &mut Pool) -> &mut Vec<u8> {
         self.content.get_or_insert_with(|| pool.take()).tail()
     }
 
     /// As [`tail`](Self::tail), when it is known how many bytes will be appended.
+    #[inline]
     pub(crate) fn tail_for(&mut self, len: usize, pool: &mut Pool) -> &mut Vec<u8> {
         self.content
             .get_or_insert_with(|| pool.take_for(len))

@@ -3,7 +3,7 @@
 //! Room is checked before a byte is appended; no call here writes to a socket.
 
 use sockeye_proto::ws::{Message, Prepared, Role, WebSocket};
-use sockeye_proto::{CloseCode, Cx, Misuse};
+use sockeye_proto::{CloseCode, Cx, FrameHeader, Misuse};
 
 use crate::conn::{Refusal, Sent};
 use crate::core::{Core, Deferred};
@@ -152,14 +152,19 @@ impl Core {
         kind: Kind,
         send: impl FnOnce(&mut WebSocket, &mut Cx<'_>) -> Result<(), Misuse>,
     ) -> Sent {
-        if !self.has_room(id, len)
-            && let Err(refusal) = self.make_room(id, len, kind)
-        {
-            return Sent::Refused(refusal);
-        }
-        let now = self.now();
-        let Some(entry) = self.conns.get_mut(id) else {
-            return Sent::Refused(Refusal::Gone);
+        let now = self.clock.now();
+        let backlog_len = self.limits.backlog_len;
+        let entry = match self.conns.get_mut(id) {
+            Some(entry) if has_room(entry, len, backlog_len) => entry,
+            _ => {
+                if let Err(refusal) = self.make_room(id, len, kind) {
+                    return Sent::Refused(refusal);
+                }
+                match self.conns.get_mut(id) {
+                    Some(entry) => entry,
+                    None => return Sent::Refused(Refusal::Gone),
+                }
+            }
         };
         let Entry {
             stage: Stage::WebSocket(ws),
@@ -192,7 +197,7 @@ impl Core {
             }
             outcome
         } else {
-            let room = len.saturating_add(header_len(len, true));
+            let room = len.saturating_add(FrameHeader::MAX_LEN);
             let output = outbox.tail_for(room, &mut self.pool);
             send(
                 ws,
@@ -216,14 +221,19 @@ impl Core {
 
     fn append_shared(&mut self, id: ConnId, message: &Prepared) -> Sent {
         let len = message.data().len();
-        if !self.has_room(id, len)
-            && let Err(refusal) = self.make_room(id, len, Kind::Whole)
-        {
-            return Sent::Refused(refusal);
-        }
-        let now = self.now();
-        let Some(entry) = self.conns.get_mut(id) else {
-            return Sent::Refused(Refusal::Gone);
+        let now = self.clock.now();
+        let backlog_len = self.limits.backlog_len;
+        let entry = match self.conns.get_mut(id) {
+            Some(entry) if has_room(entry, len, backlog_len) => entry,
+            _ => {
+                if let Err(refusal) = self.make_room(id, len, Kind::Whole) {
+                    return Sent::Refused(refusal);
+                }
+                match self.conns.get_mut(id) {
+                    Some(entry) => entry,
+                    None => return Sent::Refused(Refusal::Gone),
+                }
+            }
         };
         let Entry {
             stage: Stage::WebSocket(ws),
@@ -271,23 +281,9 @@ impl Core {
         }
     }
 
-    /// Whether there is room for sure, which is so nearly always. Where it is not,
-    /// [`make_room`](Self::make_room) decides.
-    fn has_room(&self, id: ConnId, payload_len: usize) -> bool {
-        let Some(entry) = self.conns.get(id) else {
-            return false;
-        };
-        let len = payload_len.saturating_add(header_len(payload_len, true));
-        let room = self.limits.backlog_len.saturating_sub(len);
-        entry.session.is_some()
-            && !entry.flags.doomed
-            && !entry.flags.blocked
-            && entry.outbox.is_contiguous()
-            && entry.outbox.len() <= room
-    }
-
     /// Whether a frame with `payload_len` more bytes may wait. The first message always may,
     /// whatever its size.
+    #[cold]
     fn make_room(&mut self, id: ConnId, payload_len: usize, kind: Kind) -> Result<(), Refusal> {
         let Some(entry) = self.conns.get_mut(id) else {
             self.stats.stale += 1;
@@ -337,7 +333,20 @@ impl Core {
     }
 }
 
+/// Whether there is room for sure, which is so nearly always. Where it is not,
+/// [`Core::make_room`] decides.
+#[inline]
+fn has_room(entry: &Entry, payload_len: usize, backlog_len: usize) -> bool {
+    let len = payload_len.saturating_add(FrameHeader::MAX_LEN);
+    entry.session.is_some()
+        && !entry.flags.doomed
+        && !entry.flags.blocked
+        && entry.outbox.is_contiguous()
+        && entry.outbox.len() <= backlog_len.saturating_sub(len)
+}
+
 /// How much waits, for whoever sends more.
+#[inline]
 fn pressure(entry: &mut Entry, backlog: &mut usize, high_water: usize) -> Sent {
     let waiting = match entry.flags.blocked {
         // Others may ask for room before the next flush.

@@ -107,6 +107,7 @@ impl<T> Slab<T> {
         ConnId::new(index, self.first_generation)
     }
 
+    #[inline]
     pub(crate) fn get(&self, id: ConnId) -> Option<&T> {
         match self.slots.get(id.index()) {
             Some(Slot {
@@ -117,6 +118,7 @@ impl<T> Slab<T> {
         }
     }
 
+    #[inline]
     pub(crate) fn get_mut(&mut self, id: ConnId) -> Option<&mut T> {
         match self.slots.get_mut(id.index()) {
             Some(Slot {
