@@ -108,7 +108,7 @@ impl Wheel {
     // The tick becomes an instant, since the other way costs a division.
     #[inline]
     pub(crate) fn fires_by(&self, index: u32, at: Instant) -> bool {
-        match self.nodes.get(index as usize) {
+        match self.nodes.get(index) {
             Some(node) if node.prev != UNARMED => self
                 .base
                 .checked_add(Duration::from_millis(node.tick))
