@@ -56,6 +56,7 @@ fn poller(driver: &str) -> Result<PollerKind, Box<dyn Error>> {
     Ok(match driver {
         "epoll" => PollerKind::Epoll,
         "poll" => PollerKind::Poll,
+        "uring" => PollerKind::Uring,
         other => return Err(format!("no driver is called {other}").into()),
     })
 }

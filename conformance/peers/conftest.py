@@ -1,4 +1,4 @@
-"""Fixtures: the command as a server, on both pollers; and measurements, told at the end of the run."""
+"""Fixtures: the command as a server, on every driver; and measurements, told at the end of the run."""
 from __future__ import annotations
 
 import functools
@@ -10,10 +10,10 @@ import pytest
 from harness import Server
 
 
-@pytest.fixture(scope='session', params=['epoll', 'poll'])
+@pytest.fixture(scope='session', params=['epoll', 'uring', 'poll'])
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     """One server for all tests that leave nothing behind on it."""
-    server = Server('--poller', request.param)
+    server = Server('--driver', request.param)
     yield server
     server.stop()
 

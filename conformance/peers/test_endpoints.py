@@ -16,10 +16,11 @@ SIZES = [0, 1, 125, 126, 127, 4095, 65535, 65536, 65537, 1 << 20]
 
 
 SERVERS = {
-    'epoll': ['--poller', 'epoll'],
-    'poll': ['--poller', 'poll'],
-    'rustls': ['--poller', 'epoll', *serving('rustls', 'server')],
-    'openssl': ['--poller', 'poll', *serving('openssl', 'server')],
+    'epoll': ['--driver', 'epoll'],
+    'uring': ['--driver', 'uring'],
+    'poll': ['--driver', 'poll'],
+    'rustls': ['--driver', 'epoll', *serving('rustls', 'server')],
+    'openssl': ['--driver', 'uring', *serving('openssl', 'server')],
 }
 
 

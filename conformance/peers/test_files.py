@@ -53,9 +53,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return root
 
 
-@pytest.fixture(scope='module', params=['epoll', 'poll'])
+@pytest.fixture(scope='module', params=['epoll', 'uring', 'poll'])
 def web(request: pytest.FixtureRequest, site: pathlib.Path) -> Iterator[Server]:
-    server = Server(str(site), '--poller', request.param)
+    server = Server(str(site), '--driver', request.param)
     yield server
     server.stop()
 

@@ -73,10 +73,10 @@ def talk(server: Server, path: str, offer: str, messages: list[Message]) -> tupl
         process.kill()
 
 
-@pytest.fixture(scope='module', params=['on-epoll', 'on-poll', 'takeover-epoll', 'takeover-poll'])
+@pytest.fixture(scope='module', params=['on-epoll', 'on-uring', 'takeover-poll', 'takeover-uring'])
 def compressing(request: pytest.FixtureRequest) -> Iterator[Server]:
-    mode, poller = request.param.split('-')
-    server = Server(f'--deflate={mode}', '--poller', poller)
+    mode, driver = request.param.split('-')
+    server = Server(f'--deflate={mode}', '--driver', driver)
     yield server
     server.stop()
 

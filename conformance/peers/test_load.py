@@ -51,14 +51,14 @@ def flood(wire: Wire, data: bytes, stop: threading.Event) -> int:
     return sent
 
 
-@pytest.mark.parametrize('poller', ['epoll', 'poll'])
+@pytest.mark.parametrize('driver', ['epoll', 'uring', 'poll'])
 @pytest.mark.parametrize(('what', 'data'), [
     ('messages of 64 KiB', frame(BINARY, bytes(65536))),
     ('messages of 10 bytes', frame(TEXT, b'0123456789') * 1000),
     ('pings', frame(PING, bytes(125)) * 500),
 ])
-def test_an_echo_that_nobody_reads(serve, measured, poller: str, what: str, data: bytes) -> None:
-    server = serve('--poller', poller)
+def test_an_echo_that_nobody_reads(serve, measured, driver: str, what: str, data: bytes) -> None:
+    server = serve('--driver', driver)
     quiet = round_trips(server, 200)
     before = server.resident()
     stop = threading.Event()
@@ -75,7 +75,7 @@ def test_an_echo_that_nobody_reads(serve, measured, poller: str, what: str, data
         stop.set()
         sent = flooding.result()
         grown = max(peak, server.resident()) - before
-    measured(f'{poller}, an echo of {what} that nobody reads: {sent / MIB:.1f} MiB taken, memory grew by {grown / MIB:.1f} MiB; '
+    measured(f'{driver}, an echo of {what} that nobody reads: {sent / MIB:.1f} MiB taken, memory grew by {grown / MIB:.1f} MiB; '
              f'round trip of others {statistics.median(busy) * 1e6:.0f} µs (median, {statistics.median(quiet) * 1e6:.0f} before), '
              f'{max(busy) * 1e3:.1f} ms at most')
     assert grown < 16 * MIB
@@ -83,9 +83,9 @@ def test_an_echo_that_nobody_reads(serve, measured, poller: str, what: str, data
     eventually(lambda: round_trips(server, 1), 'the server is well')
 
 
-@pytest.mark.parametrize('poller', ['epoll', 'poll'])
-def test_a_broadcast_that_one_does_not_read(serve, measured, poller: str) -> None:
-    server = serve('--poller', poller)
+@pytest.mark.parametrize('driver', ['epoll', 'uring', 'poll'])
+def test_a_broadcast_that_one_does_not_read(serve, measured, driver: str) -> None:
+    server = serve('--driver', driver)
     before = server.resident()
     payload, count, window = bytes(65536), 3200, 8
     message = frame(BINARY, payload)
@@ -104,7 +104,7 @@ def test_a_broadcast_that_one_does_not_read(serve, measured, poller: str) -> Non
                 peak = max(peak, server.resident())
         took, grown = time.monotonic() - start, max(peak, server.resident()) - before
         echoes = round_trips(server, 100)
-        measured(f'{poller}, a broadcast of {count * len(payload) / MIB:.0f} MiB that one of three does not read: memory grew by '
+        measured(f'{driver}, a broadcast of {count * len(payload) / MIB:.0f} MiB that one of three does not read: memory grew by '
                  f'{grown / MIB:.1f} MiB, the two others got all at {count * len(payload) / MIB / took:.0f} MiB/s')
         # The bound for what waits for one peer is 32 MiB.
         assert grown < 48 * MIB
@@ -137,12 +137,12 @@ def hold(address: tuple[str, int], count: int) -> list[socket.socket]:
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize('poller', ['epoll', 'poll'])
-def test_ten_thousand_idle_connections(serve, measured, poller: str) -> None:
+@pytest.mark.parametrize('driver', ['epoll', 'uring', 'poll'])
+def test_ten_thousand_idle_connections(serve, measured, driver: str) -> None:
     count = 10_000
     limit = raise_file_limit()
     assert limit > count + 200, f'the hard limit of open files is {limit}: raise it for this test (ulimit -Hn)'
-    server = serve('--poller', poller)
+    server = serve('--driver', driver)
     hold(server.address, 1)[0].close()
     base = eventually(lambda: server.descriptors(), 'descriptors')
     before = server.resident()
@@ -160,7 +160,7 @@ def test_ten_thousand_idle_connections(serve, measured, poller: str) -> None:
         for connection in held[::101]:
             assert connection.recv(100) == b'\x81\x0astill here'
         times = round_trips(server, 100)
-        measured(f'{poller}, {count} idle connections: {grown / count:.0f} bytes each ({grown / MIB:.1f} MiB), opened in {took:.1f} s, '
+        measured(f'{driver}, {count} idle connections: {grown / count:.0f} bytes each ({grown / MIB:.1f} MiB), opened in {took:.1f} s, '
                  f'{used * 100:.0f} % of a core while idle, round trip {statistics.median(times) * 1e6:.0f} µs')
         assert grown / count < 4096
         assert used < 0.1

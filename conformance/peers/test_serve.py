@@ -51,9 +51,9 @@ def test_a_unix_socket_is_taken_over_from_a_server_that_died_not_from_a_living_o
     assert not path.exists(), 'a server that stops takes its socket away'
 
 
-@pytest.mark.parametrize('poller', ['epoll', 'poll'])
-def test_the_page(serve, poller: str) -> None:
-    server = serve('--poller', poller)
+@pytest.mark.parametrize('driver', ['epoll', 'uring', 'poll'])
+def test_the_page(serve, driver: str) -> None:
+    server = serve('--driver', driver)
     done = subprocess.run(['curl', '--silent', '--noproxy', '*', '--include', server.http('/')], capture_output=True, check=True)
     head, _, body = done.stdout.partition(b'\r\n\r\n')
     assert head.startswith(b'HTTP/1.1 200 ')
@@ -62,7 +62,7 @@ def test_the_page(serve, poller: str) -> None:
 
 
 @pytest.mark.parametrize('arguments', [
-    ['--listen', 'nonsense'], ['--listen', '127.0.0.1:99999'], ['--listen', 'unix:'], ['--poller', 'magic'],
+    ['--listen', 'nonsense'], ['--listen', '127.0.0.1:99999'], ['--listen', 'unix:'], ['--driver', 'magic'],
     ['--no-such-option'], ['/no/such/directory']])
 def test_a_wrong_command_line_is_told(arguments: list[str], tmp_path: pathlib.Path) -> None:
     listen = [] if '--listen' in arguments else ['--listen', '127.0.0.1:0']
@@ -147,10 +147,10 @@ def refused(server: Server) -> bool:
     return False
 
 
-@pytest.mark.parametrize('poller', ['epoll', 'poll'])
-def test_an_idle_server_sleeps(serve, poller: str) -> None:
+@pytest.mark.parametrize('driver', ['epoll', 'uring', 'poll'])
+def test_an_idle_server_sleeps(serve, driver: str) -> None:
     """Open, half-closed, and half-said connections cost no processor time."""
-    server = serve('--poller', poller)
+    server = serve('--driver', driver)
     with Wire(server.address) as open_, Wire(server.address) as silent, Wire(server.address) as half, Wire(server.address) as closing:
         open_.upgrade()
         half.send(b'GET / HTTP/1.1\r\nHost: ')

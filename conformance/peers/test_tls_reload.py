@@ -17,7 +17,7 @@ from harness import SOON, Server, eventually, raise_file_limit
 from tls import ROOT, certificate, common_name, trusting
 from wire import ACCEPT, TEXT, frame, upgrade
 
-PAIRS = ['rustls epoll', 'openssl poll', 'rustls poll', 'openssl epoll']
+PAIRS = ['rustls epoll', 'openssl poll', 'rustls uring', 'openssl uring']
 COUNT = 1000
 
 
@@ -25,10 +25,10 @@ class Reloading:
     """A server whose certificate files are replaced."""
 
     def __init__(self, folder: pathlib.Path, pair: str):
-        backend, poller = pair.split()
+        backend, driver = pair.split()
         self.certificate, self.key = folder / 'site.pem', folder / 'site.key'
         self.use('server')
-        self.server = Server('--poller', poller, '--tls-backend', backend, '--tls-cert', str(self.certificate), '--tls-key', str(self.key))
+        self.server = Server('--driver', driver, '--tls-backend', backend, '--tls-cert', str(self.certificate), '--tls-key', str(self.key))
 
     def use(self, name: str) -> None:
         shutil.copyfile(certificate(f'{name}.pem'), self.certificate)

@@ -1,4 +1,4 @@
-"""`sockeye serve` with certificates, as `openssl s_client`, curl and Python see it; both backends on both pollers."""
+"""`sockeye serve` with certificates, as `openssl s_client`, curl and Python see it; both backends on every driver."""
 from __future__ import annotations
 
 import hashlib
@@ -22,12 +22,12 @@ from wire import Wire, upgrade
 
 REQUEST = b'GET /small.txt HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n'
 LARGE = bytes(itertools.islice(itertools.cycle(range(251)), 20 << 20))
-PAIRS = [f'{backend} {poller}' for backend in BACKENDS for poller in ('epoll', 'poll')]
+PAIRS = [f'{backend} {driver}' for backend in BACKENDS for driver in ('epoll', 'uring', 'poll')]
 
 
 def start(pair: str, *arguments: str, names: Sequence[str] = ('server',)) -> Server:
-    backend, poller = pair.split()
-    return Server('--poller', poller, *serving(backend, *names), *arguments)
+    backend, driver = pair.split()
+    return Server('--driver', driver, *serving(backend, *names), *arguments)
 
 
 @pytest.fixture(scope='module')

@@ -1,4 +1,4 @@
-//! The Autobahn testsuite against our server, on each poller, and our client; with TLS between them
+//! The Autobahn testsuite against our server, on each driver, and our client; with TLS between them
 //! too.
 //!
 //! The suite and its verdicts are the business of `conformance/autobahn`; here is only what we
@@ -33,9 +33,9 @@ const SECTIONS: [&str; 12] = [
 pub(crate) struct AutobahnArgs {
     /// Which of our roles is tested; both when not given
     role: Option<Role>,
-    /// The poller of our server; each in turn when not given
+    /// The driver of our server; each in turn when not given
     #[arg(long)]
-    poller: Option<Poller>,
+    driver: Option<Driver>,
     /// Through TLS, which stunnel takes off for the suite, by this backend of ours: sections 1 to 7
     /// unless others are chosen
     #[arg(long, conflicts_with = "all")]
@@ -44,7 +44,7 @@ pub(crate) struct AutobahnArgs {
     /// with two
     #[arg(long)]
     threads: Option<NonZeroUsize>,
-    /// All 517 cases, which takes 10 to 18 minutes for each role and poller; not given, all but
+    /// All 517 cases, which takes 10 to 18 minutes for each role and driver; not given, all but
     /// compression, and a sample of that, which once more runs interleaved
     #[arg(long, conflicts_with_all = ["cases", "exclude"])]
     all: bool,
@@ -79,7 +79,7 @@ impl AutobahnArgs {
     /// Whether it is the everyday choice of cases, over the everyday server.
     fn is_sample(&self) -> bool {
         let chosen = self.all || self.cases.is_some() || self.exclude.is_some();
-        !chosen && self.tls.is_none() && self.threads.is_none() && self.poller.is_none()
+        !chosen && self.tls.is_none() && self.threads.is_none() && self.driver.is_none()
     }
 
     fn parts(&self) -> Vec<Part<'_>> {
@@ -116,8 +116,9 @@ enum Role {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Poller {
+enum Driver {
     Epoll,
+    Uring,
     Poll,
 }
 
@@ -145,7 +146,7 @@ pub(crate) fn run_tls(workspace: &Workspace) -> Result<(), Failure> {
     for &backend in Tls::value_variants() {
         let args = AutobahnArgs {
             tls: Some(backend),
-            poller: Some(Poller::Epoll),
+            driver: Some(Driver::Epoll),
             ..AutobahnArgs::default()
         };
         failed.extend(Run::new(workspace, &args)?.failed());
@@ -200,15 +201,15 @@ impl<'a> Run<'a> {
             }
         };
         if self.args.role != Some(Role::Client) {
-            for &poller in Poller::value_variants() {
-                if self.args.poller.is_none_or(|chosen| chosen == poller) {
+            for &driver in Driver::value_variants() {
+                if self.args.driver.is_none_or(|chosen| chosen == driver) {
                     for part in self.args.parts() {
-                        told(self.server(&part, poller, self.args.threads));
+                        told(self.server(&part, driver, self.args.threads));
                     }
                 }
             }
             if self.args.is_sample() {
-                told(self.server(&THREADS, Poller::Epoll, NonZeroUsize::new(2)));
+                told(self.server(&THREADS, Driver::Epoll, NonZeroUsize::new(2)));
             }
         }
         if self.args.role != Some(Role::Server) {
@@ -222,16 +223,16 @@ impl<'a> Run<'a> {
     fn server(
         &self,
         part: &Part<'_>,
-        poller: Poller,
+        driver: Driver,
         threads: Option<NonZeroUsize>,
     ) -> (String, Command) {
-        let (report, mut suite) = self.suite(part, Role::Server, Some(poller));
+        let (report, mut suite) = self.suite(part, Role::Server, Some(driver));
         suite.args(["--path", "/echo"]);
         if let Some((_, folder)) = &self.tls {
             suite.arg("--tls-ca").arg(folder.join("root.pem"));
         }
         suite.arg("--").arg(&self.built.sockeye);
-        suite.args(["serve", "--listen=127.0.0.1:0", "--poller", &name(poller)]);
+        suite.args(["serve", "--listen=127.0.0.1:0", "--driver", &name(driver)]);
         if let Some(threads) = threads {
             suite.args(["--threads", &threads.to_string()]);
         }
@@ -256,11 +257,11 @@ impl<'a> Run<'a> {
     }
 
     /// The runner up to its options, and the name of its report.
-    fn suite(&self, part: &Part<'_>, role: Role, poller: Option<Poller>) -> (String, Command) {
+    fn suite(&self, part: &Part<'_>, role: Role, driver: Option<Driver>) -> (String, Command) {
         let mut report = name(role);
         let tls = self.tls.as_ref().map(|(backend, _)| name(*backend));
         let part_name = Some(part.name.to_owned()).filter(|name| !name.is_empty());
-        for word in [tls, poller.map(name), part_name].into_iter().flatten() {
+        for word in [tls, driver.map(name), part_name].into_iter().flatten() {
             report.push('-');
             report.push_str(&word);
         }
@@ -286,11 +287,11 @@ impl<'a> Run<'a> {
 mod tests {
     use super::*;
 
-    /// What `cargo xtask test` runs, for each role and poller.
+    /// What `cargo xtask test` runs, for each role and driver.
     #[test]
     fn the_sample_of_compression_runs_alone_and_interleaved() {
         let args = AutobahnArgs::default();
-        assert!(args.role.is_none() && args.poller.is_none() && args.is_sample());
+        assert!(args.role.is_none() && args.driver.is_none() && args.is_sample());
         let parts = args.parts();
         let parts: Vec<_> = parts
             .iter()

@@ -41,7 +41,7 @@ Examples:
   cargo xtask test fmt clippy unit      some stages (they install what they need)
   cargo xtask test --keep-going         everything, whatever fails
   cargo xtask list                      the stages, and what each does
-  cargo xtask autobahn server --poller poll --cases 9
+  cargo xtask autobahn server --driver poll --cases 9
   cargo xtask autobahn client --tls openssl --cases 7.1
   cargo xtask peers -k smuggling        pytest's own arguments, on the real binary
   cargo xtask capi --prefix DIR         libwebsockets.so, its header and pkg-config file

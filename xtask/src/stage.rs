@@ -1,6 +1,7 @@
 //! The stages of `cargo xtask test`: what each is called, what it runs, and how they are told.
 
 use std::fmt;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
@@ -24,6 +25,8 @@ pub(crate) enum Stage {
     Clippy,
     /// Unit and integration tests, examples, documentation tests
     Unit,
+    /// The tests of the engine over io_uring instead of epoll
+    Uring,
     /// The fuzz targets, which are a workspace of their own, compile
     Fuzz,
     /// Documentation, without a warning
@@ -66,6 +69,7 @@ impl Stage {
             Self::Fmt => fmt(workspace),
             Self::Clippy => clippy(workspace),
             Self::Unit => unit(workspace),
+            Self::Uring => uring(workspace),
             Self::Fuzz => fuzz(workspace),
             Self::Doc => doc(workspace),
             Self::Msrv => msrv::check(workspace),
@@ -179,20 +183,18 @@ fn clippy(workspace: &Workspace) -> Result<(), Failure> {
     Ok(())
 }
 
-fn unit(workspace: &Workspace) -> Result<(), Failure> {
+fn test_runner(workspace: &Workspace) -> Command {
     let nextest =
         command::output(workspace.command("cargo").args(["nextest", "--version"])).is_some();
-    if !nextest {
-        println!("cargo-nextest is not installed: cargo test does it, one program at a time");
+    if nextest {
+        return workspace.cargo(&["nextest", "run", "--no-fail-fast"]);
     }
-    let test = |arguments: &[&str]| {
-        let mut command = if nextest {
-            workspace.cargo(&["nextest", "run", "--no-fail-fast"])
-        } else {
-            workspace.cargo(&["test"])
-        };
-        command::run(command.args(arguments))
-    };
+    println!("cargo-nextest is not installed: cargo test does it, one program at a time");
+    workspace.cargo(&["test"])
+}
+
+fn unit(workspace: &Workspace) -> Result<(), Failure> {
+    let test = |arguments: &[&str]| command::run(test_runner(workspace).args(arguments));
     test(&["--workspace", "--all-features", "--all-targets"])?;
     // As most users build it: whatever the feature touches, without that feature.
     test(&["--package=sockeye", "--lib", "--test=tls", "--test=client"])?;
@@ -202,6 +204,17 @@ fn unit(workspace: &Workspace) -> Result<(), Failure> {
             .cargo(&["test"])
             .args(["--workspace", "--all-features", "--doc"]),
     )
+}
+
+/// Once more, with another default: what does not ask for a driver gets `io_uring`.
+fn uring(workspace: &Workspace) -> Result<(), Failure> {
+    let mut command = test_runner(workspace);
+    command
+        .args(["--package=sockeye", "--all-features", "--all-targets"])
+        .env("RUSTFLAGS", r#"--cfg sockeye_driver="uring""#)
+        // For the examples too, which their tests build.
+        .env("CARGO_TARGET_DIR", workspace.target("uring"));
+    command::run(&mut command)
 }
 
 fn build(workspace: &Workspace) -> Result<(), Failure> {

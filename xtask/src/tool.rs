@@ -35,6 +35,7 @@ pub(crate) const AUTOBAHN_USERS: &[Stage] = &[Stage::Autobahn, Stage::AutobahnTl
 const OPENSSL_USERS: &[Stage] = &[
     Stage::Clippy,
     Stage::Unit,
+    Stage::Uring,
     Stage::Doc,
     Stage::Msrv,
     Stage::Build,

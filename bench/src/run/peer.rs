@@ -56,7 +56,14 @@ const PEERS: &[Peer] = &[
         Program::Cargo("peer-sockeye"),
         "our engine, all defaults",
     ),
-    // Ours on `io_uring` is one more of these, with `driver: Some("uring")`.
+    Peer {
+        driver: Some("uring"),
+        ..peer(
+            "sockeye-uring",
+            Program::Cargo("peer-sockeye"),
+            "our engine on io_uring",
+        )
+    },
     Peer {
         tls: false,
         deflate: false,

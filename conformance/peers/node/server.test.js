@@ -1,5 +1,5 @@
 'use strict';
-// The client of npm's `ws` against `sockeye serve`, on both pollers and with both backends of TLS.
+// The client of npm's `ws` against `sockeye serve`, on every driver and with both backends of TLS.
 
 const assert = require('node:assert/strict');
 const { after, before, describe, test } = require('node:test');
@@ -13,10 +13,11 @@ const SIZES = [0, 1, 125, 126, 127, 65535, 65536, 1 << 20, 16 << 20];
 const CA = fs.readFileSync(certificate('root.pem'));
 
 const SERVERS = {
-  'on epoll': ['--poller', 'epoll'],
-  'on poll': ['--poller', 'poll'],
-  'with rustls': ['--poller', 'epoll', ...secured('rustls')],
-  'with OpenSSL': ['--poller', 'poll', ...secured('openssl')],
+  'on epoll': ['--driver', 'epoll'],
+  'on io_uring': ['--driver', 'uring'],
+  'on poll': ['--driver', 'poll'],
+  'with rustls': ['--driver', 'epoll', ...secured('rustls')],
+  'with OpenSSL': ['--driver', 'uring', ...secured('openssl')],
 };
 
 /** A connection with its messages in order: `next` waits for one. */

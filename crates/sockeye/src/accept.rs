@@ -104,6 +104,7 @@ impl Engine {
         {
             return None;
         }
+        let link = self.core.driver.adopt(link);
         let link = match &front.tls {
             None => link,
             Some(tls) => link.secure(tls.accept().ok()?),

@@ -27,7 +27,7 @@ use crate::net::listener::{ListenOptions, Listener};
 use crate::net::resolver::Resolver;
 use crate::net::{self, Bind};
 use crate::outbox::Pool;
-use crate::poll::{Epoll, Interest, Poller, Portable, Ready, Registrar};
+use crate::poll::{Interest, Poller, Ready, Registrar};
 use crate::protocol::{Protocol, ProtocolKey};
 use crate::shutdown::{ShutdownReport, Stopping};
 use crate::slab::Slab;
@@ -69,6 +69,7 @@ pub struct Engine {
     /// Channels from other processes.
     pub(crate) inlets: Inlets,
     listen_options: ListenOptions,
+    poller_kind: Option<PollerKind>,
 }
 
 impl fmt::Debug for Engine {
@@ -86,10 +87,31 @@ impl fmt::Debug for Engine {
 #[non_exhaustive]
 pub enum PollerKind {
     /// `epoll(7)`: the cost of a turn does not depend on how many connections are idle.
-    #[default]
+    #[cfg_attr(not(all(sockeye_driver = "uring", feature = "uring")), default)]
     Epoll,
     /// `poll(2)`: works on every Unix; each turn costs a look at every connection.
     Poll,
+    /// `io_uring(7)`: what a turn has to ask of the kernel is asked at once, which pays where many
+    /// connections have a little to say each. Needs the feature `uring` and Linux 6.1, and that no
+    /// sandbox forbids it: see [`check`](Self::check). The engine stays on the thread that made it,
+    /// and does not survive a `fork()`.
+    #[cfg_attr(all(sockeye_driver = "uring", feature = "uring"), default)]
+    Uring,
+    /// [`Uring`](Self::Uring) where it can be had, else [`Epoll`](Self::Epoll);
+    /// [`Engine::poller_kind`] tells which it became.
+    Auto,
+}
+
+impl PollerKind {
+    /// Whether an engine can be made with it here.
+    ///
+    /// # Errors
+    ///
+    /// Why not: the crate was built without it, the kernel is too old, a sandbox forbids it, or
+    /// no descriptor or memory is left. Never for [`Auto`](Self::Auto), but for the last reason.
+    pub fn check(self) -> Result<(), Error> {
+        Driver::new(self).map(drop)
+    }
 }
 
 /// Settings of an [`Engine`] before it is made.
@@ -197,12 +219,13 @@ impl EngineBuilder {
         self.limits
             .check()
             .map_err(|error| Error::Config(error.to_string()))?;
+        let mut kind_of_poller = None;
         let driver = match self.driver {
-            DriverChoice::Kind(PollerKind::Epoll) => {
-                let epoll = Epoll::new().map_err(|e| Error::io("create an epoll instance", e))?;
-                Driver::Own(Box::new(epoll))
+            DriverChoice::Kind(kind) => {
+                let (driver, became) = Driver::new(kind)?;
+                kind_of_poller = Some(became);
+                driver
             }
-            DriverChoice::Kind(PollerKind::Poll) => Driver::Own(Box::new(Portable::new())),
             DriverChoice::Poller(poller) => Driver::Own(poller),
             DriverChoice::Registrar(registrar) => Driver::Foreign(registrar),
         };
@@ -277,6 +300,7 @@ impl EngineBuilder {
             handshakes: 0,
             inlets: Inlets::default(),
             listen_options: self.listen_options,
+            poller_kind: kind_of_poller,
         })
     }
 }
@@ -407,6 +431,12 @@ impl Engine {
         Handle::new(Arc::clone(&self.core.inbox))
     }
 
+    /// Which built-in poller waits for the sockets: never [`PollerKind::Auto`]. `None` if it is the
+    /// program's own, or a foreign loop.
+    pub fn poller_kind(&self) -> Option<PollerKind> {
+        self.poller_kind
+    }
+
     /// The core: connections, topics, counters.
     ///
     /// Between turns the time stands still: a timeout that is set here counts from the last
@@ -458,10 +488,11 @@ impl Engine {
             .map(|deadline| deadline.saturating_duration_since(now));
         let mut timeout = [timeout, until].into_iter().flatten().min();
         if self.core.pressed {
+            self.core.submit();
             self.wait_for_others()?;
             timeout = Some(Duration::ZERO);
         }
-        let Driver::Own(poller) = &mut self.core.driver else {
+        let Some(poller) = self.core.driver.poller() else {
             return Err(Error::ForeignLoop);
         };
         let mut ready = std::mem::take(&mut self.ready);

@@ -12,6 +12,8 @@ use crate::core::Deferred;
 use crate::engine::Engine;
 use crate::entry::{Stage, Stash};
 use crate::id::ConnId;
+#[cfg(feature = "uring")]
+use crate::link::Link;
 use crate::protocol::CloseCause;
 use crate::tls::TlsError;
 
@@ -27,27 +29,61 @@ impl Engine {
             }
             return;
         }
+        #[cfg(feature = "uring")]
+        if let Link::Ring(_) = entry.link {
+            return self.read_ring(id);
+        }
         let mut buffer = std::mem::take(&mut self.read_buf);
         match entry.link.read(&mut buffer) {
             Ok(0) => self.end_of_stream(id),
             Ok(len) => {
-                let left = self.feed(id, &mut buffer[..len]);
-                if left > 0
-                    && let Some(entry) = self.core.conns.get_mut(id)
-                {
-                    entry.rare().stash.push(&buffer[len - left..len]);
-                }
+                self.received(id, &mut buffer[..len]);
                 self.core.flush(id);
                 self.read_on(id);
             }
-            Err(error) if matches!(error.kind(), WouldBlock | Interrupted) => {
-                if entry.link.wants_write() {
-                    self.core.flush(id);
-                }
-            }
-            Err(error) => self.read_failed(id, error),
+            Err(error) => self.not_read(id, error),
         }
         self.read_buf = buffer;
+    }
+
+    /// Reads everything that the ring has for a connection, where it lies.
+    #[cfg(feature = "uring")]
+    fn read_ring(&mut self, id: ConnId) {
+        let mut has_more = true;
+        while has_more
+            && let Some(entry) = self.core.conns.get_mut(id)
+            && entry.may_read()
+            && let Link::Ring(stream) = &mut entry.link
+        {
+            let taken = stream.take();
+            has_more = stream.has_more();
+            match taken {
+                Ok(None) => return self.end_of_stream(id),
+                Ok(Some(mut bytes)) => self.received(id, bytes.bytes()),
+                Err(error) => return self.not_read(id, error),
+            }
+        }
+        self.core.flush(id);
+    }
+
+    fn received(&mut self, id: ConnId, bytes: &mut [u8]) {
+        let left = self.feed(id, bytes);
+        if left > 0
+            && let Some(entry) = self.core.conns.get_mut(id)
+        {
+            entry.rare().stash.push(&bytes[bytes.len() - left..]);
+        }
+    }
+
+    fn not_read(&mut self, id: ConnId, error: io::Error) {
+        if !matches!(error.kind(), WouldBlock | Interrupted) {
+            return self.read_failed(id, error);
+        }
+        if let Some(entry) = self.core.conns.get(id)
+            && entry.link.wants_write()
+        {
+            self.core.flush(id);
+        }
     }
 
     /// Sees to it that what a decorator has decrypted is read: the poller knows nothing of it. While

@@ -26,6 +26,7 @@
 //! - [`bus`]: reaching it from other processes.
 //! - [`Group`]: several engines on several threads as one server.
 //! - [`poll`], [`EngineBuilder::registrar`], [`Engine::service`]: living in somebody else's loop.
+//! - [`PollerKind`]: what waits for the sockets; with the feature `uring`, `io_uring(7)` too.
 //! - [`EngineBuilder::deflate`], [`ListenerMut::deflate`], [`ConnectOptions::deflate`]: compression.
 //! - `ListenerMut::drafts`, `ConnectOptions::version`, with the feature `drafts`: what was spoken
 //!   before RFC 6455.
@@ -71,6 +72,8 @@ pub mod net;
 mod outbox;
 pub mod poll;
 mod protocol;
+#[cfg(feature = "uring")]
+mod ring;
 mod route;
 mod send;
 mod shutdown;

@@ -10,6 +10,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use crate::net::socket::Socket;
 use crate::net::{LocalAddr, PeerAddr};
 use crate::poll::{Interest, Token};
+#[cfg(feature = "uring")]
+use crate::ring::RingStream;
 use crate::tls::TlsInfo;
 use crate::tls::link::TlsLink;
 use crate::tls::session::Session;
@@ -82,6 +84,8 @@ pub trait Connector: fmt::Debug {
 #[derive(Debug)]
 pub(crate) enum Link {
     Socket(Socket),
+    #[cfg(feature = "uring")]
+    Ring(Box<RingStream>),
     Tls(Box<TlsLink>),
     /// Boxed twice: a wide pointer here would be paid by every connection.
     Other(Box<Box<dyn Transport>>),
@@ -94,6 +98,8 @@ impl Link {
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Socket(socket) => socket.read(buffer),
+            #[cfg(feature = "uring")]
+            Self::Ring(stream) => stream.read(buffer),
             Self::Tls(link) => link.read(buffer),
             Self::Other(transport) => transport.read(buffer),
             Self::Traced(traced) => traced.read(buffer),
@@ -104,6 +110,8 @@ impl Link {
     pub(crate) fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
             Self::Socket(socket) => socket.write_vectored(slices),
+            #[cfg(feature = "uring")]
+            Self::Ring(stream) => stream.write_vectored(slices),
             Self::Tls(link) => link.write_vectored(slices),
             Self::Other(transport) => transport.write_vectored(slices),
             Self::Traced(traced) => traced.write_vectored(slices),
@@ -115,6 +123,8 @@ impl Link {
     pub(crate) fn flush(&mut self) -> io::Result<bool> {
         match self {
             Self::Tls(link) => link.flush(),
+            #[cfg(feature = "uring")]
+            Self::Ring(stream) => stream.flush(),
             Self::Traced(traced) => traced.flush(),
             Self::Socket(_) | Self::Other(_) | Self::Gone => Ok(true),
         }
@@ -124,6 +134,8 @@ impl Link {
     pub(crate) fn wants_write(&self) -> bool {
         match self {
             Self::Tls(link) => link.wants_write(),
+            #[cfg(feature = "uring")]
+            Self::Ring(_) => false,
             Self::Traced(traced) => traced.link.wants_write(),
             Self::Socket(_) | Self::Other(_) | Self::Gone => false,
         }
@@ -133,6 +145,8 @@ impl Link {
     pub(crate) fn has_buffered_input(&self) -> bool {
         match self {
             Self::Tls(link) => link.has_plaintext(),
+            #[cfg(feature = "uring")]
+            Self::Ring(_) => false,
             Self::Traced(traced) => traced.link.has_buffered_input(),
             Self::Socket(_) | Self::Other(_) | Self::Gone => false,
         }
@@ -142,6 +156,8 @@ impl Link {
     pub(crate) fn is_handshaking(&self) -> bool {
         match self {
             Self::Tls(link) => link.is_handshaking(),
+            #[cfg(feature = "uring")]
+            Self::Ring(_) => false,
             Self::Traced(traced) => traced.link.is_handshaking(),
             Self::Socket(_) | Self::Other(_) | Self::Gone => false,
         }
@@ -178,6 +194,8 @@ impl Link {
     pub(crate) fn socket(&self) -> Option<&Socket> {
         match self {
             Self::Socket(socket) => Some(socket),
+            #[cfg(feature = "uring")]
+            Self::Ring(stream) => stream.socket(),
             Self::Tls(link) => link.carrier().socket(),
             Self::Traced(traced) => traced.link.socket(),
             Self::Other(_) | Self::Gone => None,
@@ -189,6 +207,8 @@ impl Link {
             Self::Tls(link) => link.shutdown_write(),
             // The peer may be gone already, which the next read will tell.
             Self::Socket(socket) => drop(socket.shutdown_write()),
+            #[cfg(feature = "uring")]
+            Self::Ring(stream) => stream.shutdown_write(),
             Self::Other(transport) => transport.shutdown_write(),
             Self::Traced(traced) => traced.link.shutdown_write(),
             Self::Gone => {}
@@ -200,6 +220,8 @@ impl Link {
     pub(crate) fn announce_end(&mut self) {
         match self {
             Self::Tls(link) => link.announce_end(),
+            #[cfg(feature = "uring")]
+            Self::Ring(_) => {}
             Self::Traced(traced) => traced.link.announce_end(),
             Self::Socket(_) | Self::Other(_) | Self::Gone => {}
         }
@@ -210,14 +232,31 @@ impl Link {
         match self {
             Self::Other(transport) => transport.set_interest(token, interest),
             Self::Tls(link) => link.carrier_mut().set_interest(token, interest),
+            #[cfg(feature = "uring")]
+            Self::Ring(stream) => stream.set_interest(token, interest),
             Self::Traced(traced) => traced.link.set_interest(token, interest),
             Self::Socket(_) | Self::Gone => {}
         }
     }
 
+    /// The descriptor that the poller watches, for links that have no other way to tell what they
+    /// are ready for.
+    pub(crate) fn polled_fd(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            #[cfg(feature = "uring")]
+            Self::Ring(_) => None,
+            Self::Tls(link) => link.carrier().polled_fd(),
+            Self::Traced(traced) => traced.link.polled_fd(),
+            link => link.fd(),
+        }
+    }
+
+    /// The descriptor under it.
     pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Self::Socket(socket) => Some(socket.as_fd()),
+            #[cfg(feature = "uring")]
+            Self::Ring(stream) => stream.fd(),
             Self::Tls(link) => link.carrier().fd(),
             Self::Traced(traced) => traced.link.fd(),
             Self::Other(transport) => transport.fd(),
@@ -228,6 +267,8 @@ impl Link {
     pub(crate) fn peer_addr(&self) -> Option<PeerAddr> {
         match self {
             Self::Socket(socket) => socket.peer_addr().ok(),
+            #[cfg(feature = "uring")]
+            Self::Ring(stream) => stream.peer_addr(),
             Self::Tls(link) => link.carrier().peer_addr(),
             Self::Traced(traced) => traced.link.peer_addr(),
             Self::Other(transport) => Some(transport.peer_addr()),

@@ -65,6 +65,7 @@ impl Engine {
     pub fn flush(&mut self, now: Instant) {
         self.advance(now);
         self.flush_dirty();
+        self.core.submit();
     }
 
     /// When [`service`](Self::service) must be called at the latest, ready or not; in the past if

@@ -81,7 +81,7 @@ fn close_of(closes: &mpsc::Receiver<CloseInfo>) -> CloseInfo {
 
 #[test]
 fn messages_of_every_size_come_back() {
-    for driver in DRIVERS {
+    for &driver in DRIVERS {
         let (server, _closes) = start(driver);
         let mut peer = Peer::open(server.addr, "/");
         for len in [0, 1, 125, 126, 65_535, 65_536, 300_000, 1 << 20] {
@@ -102,7 +102,7 @@ fn messages_of_every_size_come_back() {
 
 #[test]
 fn many_at_once() {
-    for driver in DRIVERS {
+    for &driver in DRIVERS {
         let (server, _closes) = start(driver);
         let mut peers: Vec<_> = (0..100).map(|_| Peer::open(server.addr, "/")).collect();
         for round in 0..3 {
@@ -126,7 +126,7 @@ fn many_at_once() {
 
 #[test]
 fn every_end_is_seen() {
-    for driver in DRIVERS {
+    for &driver in DRIVERS {
         let (server, closes) = start(driver);
         let mut peer = Peer::open(server.addr, "/");
         peer.send(8, &[3, 232]);
@@ -163,7 +163,7 @@ fn every_end_is_seen() {
 
 #[test]
 fn a_late_reader_gets_everything() {
-    for driver in DRIVERS {
+    for &driver in DRIVERS {
         let (server, _closes) = start(driver);
         let mut peer = Peer::open(server.addr, "/");
         peer.send(1, b"much");
@@ -179,7 +179,7 @@ fn a_late_reader_gets_everything() {
 
 #[test]
 fn pausing_and_timeouts() {
-    for driver in DRIVERS {
+    for &driver in DRIVERS {
         let (server, _closes) = start(driver);
         let mut peer = Peer::open(server.addr, "/");
         peer.send(1, b"pause");
@@ -193,7 +193,7 @@ fn pausing_and_timeouts() {
 
 #[test]
 fn requests_and_sockets_on_one_port() {
-    for driver in DRIVERS {
+    for &driver in DRIVERS {
         let (server, _closes) = start(driver);
         let mut peer = Peer::connect(server.addr);
         for path in ["/one", "/two", "/three"] {
@@ -214,7 +214,7 @@ fn requests_and_sockets_on_one_port() {
 
 #[test]
 fn an_engine_talks_to_itself() {
-    for driver in DRIVERS {
+    for &driver in DRIVERS {
         let (closed, closes) = mpsc::channel();
         let (sent, opened) = mpsc::channel();
         let server = Server::start(driver, Limits::default(), move |engine| {
@@ -273,7 +273,7 @@ impl Protocol for Client {
 
 #[test]
 fn other_threads_reach_the_loop() {
-    for driver in DRIVERS {
+    for &driver in DRIVERS {
         let (server, _closes) = start(driver);
         let mut peer = Peer::open(server.addr, "/");
         peer.send(1, b"here");
@@ -301,7 +301,7 @@ fn other_threads_reach_the_loop() {
 /// What is idle, paused, half-closed or gone costs no turns.
 #[test]
 fn an_idle_engine_is_asleep() {
-    for driver in DRIVERS {
+    for &driver in DRIVERS {
         let (server, _closes) = start(driver);
         let _idle: Vec<_> = (0..20).map(|_| Peer::open(server.addr, "/")).collect();
         let mut paused = Peer::open(server.addr, "/");

@@ -126,9 +126,15 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "N", value_parser = parse_threads, default_value = "1")]
     pub(crate) threads: usize,
 
-    /// How to wait for sockets
-    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
-    pub(crate) poller: Poller,
+    /// How to move bytes
+    #[arg(
+        long,
+        alias = "poller",
+        value_enum,
+        default_value_t,
+        value_name = "HOW"
+    )]
+    pub(crate) driver: Driver,
 
     /// Web pages that may open WebSockets here: `same` (those of this server), `any`, or origins
     /// such as `https://example.org`. May be given several times. Programs that are no browsers may
@@ -186,21 +192,27 @@ pub(crate) struct ServeArgs {
     pub(crate) tls: ServeTlsArgs,
 }
 
-/// How `serve` waits for its sockets.
+/// How `serve` asks the system for bytes.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
-pub(crate) enum Poller {
+pub(crate) enum Driver {
     /// epoll(7): the cost does not grow with idle connections
     #[default]
     Epoll,
+    /// io_uring(7): cheaper where many connections have a little to say each
+    Uring,
     /// poll(2): works everywhere
     Poll,
+    /// io_uring where the system allows it, else epoll
+    Auto,
 }
 
-impl From<Poller> for PollerKind {
-    fn from(poller: Poller) -> Self {
-        match poller {
-            Poller::Epoll => Self::Epoll,
-            Poller::Poll => Self::Poll,
+impl From<Driver> for PollerKind {
+    fn from(driver: Driver) -> Self {
+        match driver {
+            Driver::Epoll => Self::Epoll,
+            Driver::Uring => Self::Uring,
+            Driver::Poll => Self::Poll,
+            Driver::Auto => Self::Auto,
         }
     }
 }

@@ -19,11 +19,11 @@ use sockeye::net::{LocalAddr, raise_descriptor_limit};
 use sockeye::tls::ServerTls;
 use sockeye::{
     Engine, EngineBuilder, Files, Group, GroupHandle, Limits, ListenerMut, OriginPolicy,
-    ProtocolKey, ShutdownReport,
+    PollerKind, ProtocolKey, ShutdownReport,
 };
 
 use self::log::{Log, Logged};
-use crate::args::{Origin, ServeArgs};
+use crate::args::{Driver, Origin, ServeArgs};
 use crate::failure::Failure;
 use crate::{signal, terminal};
 
@@ -44,8 +44,15 @@ pub(crate) fn run(args: ServeArgs) -> Result<(), Failure> {
     let threads = NonZeroUsize::new(args.threads).unwrap_or(NonZeroUsize::MIN);
     let certificates = args.tls.clone();
     let shared_tls = tls.clone();
+    let driver = choose(args.driver, log);
     let mut group = Group::start(threads, move |builder, _| {
-        set_up(builder, &args, &origin, shared_tls.as_ref(), log)
+        set_up(
+            builder.poller(driver),
+            &args,
+            &origin,
+            shared_tls.as_ref(),
+            log,
+        )
     })?;
     let mut ready = String::new();
     for addr in group.local_addrs() {
@@ -67,6 +74,20 @@ pub(crate) fn run(args: ServeArgs) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The driver to use. Says why it is not the one that `auto` prefers.
+fn choose(driver: Driver, log: Log) -> PollerKind {
+    if !matches!(driver, Driver::Auto) {
+        return driver.into();
+    }
+    match PollerKind::Uring.check() {
+        Ok(()) => PollerKind::Uring,
+        Err(error) => {
+            log.say(format_args!("serving by epoll: {error}"));
+            PollerKind::Epoll
+        }
+    }
+}
+
 /// Makes the engine of one thread. All are alike.
 fn set_up(
     builder: EngineBuilder,
@@ -77,7 +98,6 @@ fn set_up(
 ) -> Result<Engine, Failure> {
     let mut engine = builder
         .limits(limits(args))
-        .poller(args.poller.into())
         .deflate(args.deflate.settings())
         .build()?;
     let endpoints = Endpoints::host(&mut engine, log);

@@ -5,8 +5,8 @@ use crate::process::Server;
 
 #[test]
 fn echo_sends_every_message_back_as_it_came() {
-    for poller in ["epoll", "poll"] {
-        let server = Server::start(&["--poller", poller]);
+    for driver in ["epoll", "uring", "poll", "auto"] {
+        let server = Server::start(&["--driver", driver]);
         let mut peer = open(server.connect(), "/echo");
         let long = "ü".repeat(100_000);
         peer.send(TEXT, "hello");

@@ -55,7 +55,7 @@ fn a_wrong_command_line_is_status_2() {
         &["conect"][..],
         &["--listen", "127.0.0.1:0"],
         &["serve", "--listen", "7681"],
-        &["serve", "--poller", "kqueue"],
+        &["serve", "--driver", "kqueue"],
         &["serve", "--cache-control", "no-cache"],
         &["serve", "--max-message", "0"],
         &["serve", "-q", "-v"],

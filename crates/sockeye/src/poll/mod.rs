@@ -139,6 +139,16 @@ pub trait Poller: Registrar {
     ///
     /// What the system says. `ready` is empty then.
     fn wait(&mut self, ready: &mut Vec<Ready>, timeout: Option<Duration>) -> io::Result<()>;
+
+    /// Does now what would else be done by the next [`wait`](Self::wait), for pollers that put
+    /// something off till then. The default does nothing.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    fn submit(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Whole milliseconds, not less than the duration unless it exceeds what `poll(2)` can express.
@@ -146,13 +156,13 @@ fn timeout_millis(timeout: Duration) -> i32 {
     i32::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
 }
 
-fn already_registered() -> io::Error {
+pub(crate) fn already_registered() -> io::Error {
     io::Error::new(
         io::ErrorKind::AlreadyExists,
         "the descriptor is registered already",
     )
 }
 
-fn not_registered() -> io::Error {
+pub(crate) fn not_registered() -> io::Error {
     io::Error::new(io::ErrorKind::NotFound, "the descriptor is not registered")
 }

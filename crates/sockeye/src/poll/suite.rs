@@ -22,6 +22,10 @@ macro_rules! suite {
         mod epoll {
             $(#[test] fn $test() { super::$test(&|| Box::new(super::Epoll::new().unwrap())) })*
         }
+        #[cfg(feature = "uring")]
+        mod ring {
+            $(#[test] fn $test() { super::$test(&|| Box::new(crate::ring::Ring::new().unwrap())) })*
+        }
         mod portable {
             $(#[test] fn $test() { super::$test(&|| Box::new(super::Portable::new())) })*
         }

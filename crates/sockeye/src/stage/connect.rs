@@ -329,6 +329,9 @@ impl Core {
 
     /// The socket is connected: asks the proxy to go on, or goes on.
     pub(super) fn begin_session(&mut self, id: ConnId) {
+        if let Err(error) = self.hand_over(id) {
+            return self.fail_connect(id, ConnectCause::Io(error));
+        }
         let Some(entry) = self.conns.get_mut(id) else {
             return;
         };

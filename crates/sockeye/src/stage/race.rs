@@ -129,7 +129,7 @@ impl Core {
                 let Some(entry) = self.conns.get_mut(attempt) else {
                     return;
                 };
-                if let Some(fd) = entry.link.fd() {
+                if let Some(fd) = entry.link.polled_fd() {
                     // It is about to be registered anew, in another's name.
                     drop(self.driver.registrar().remove(fd));
                 }

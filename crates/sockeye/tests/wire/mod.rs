@@ -22,11 +22,19 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) enum Driver {
     Epoll,
     Portable,
+    #[cfg(feature = "uring")]
+    Uring,
     /// A `poll(2)` array that is the test's own.
     Foreign,
 }
 
-pub(crate) const DRIVERS: [Driver; 3] = [Driver::Epoll, Driver::Portable, Driver::Foreign];
+pub(crate) const DRIVERS: &[Driver] = &[
+    Driver::Epoll,
+    Driver::Portable,
+    #[cfg(feature = "uring")]
+    Driver::Uring,
+    Driver::Foreign,
+];
 
 /// An engine on its own thread; shut down and joined by [`Server::stop`].
 pub(crate) struct Server {
@@ -56,6 +64,8 @@ impl Server {
                 Driver::Portable => {
                     builder.custom_poller(Counting(Portable::new(), Arc::clone(&counter)))
                 }
+                #[cfg(feature = "uring")]
+                Driver::Uring => builder.poller(sockeye::PollerKind::Uring),
                 Driver::Foreign => builder.registrar(Rc::clone(&array)),
             };
             let mut engine = builder.build().unwrap();
