@@ -468,6 +468,7 @@ impl Core {
     }
 
     /// Brings everything that depends on the outbox and the stage up to date.
+    #[inline]
     pub(crate) fn settle(&mut self, id: ConnId) {
         let Some(entry) = self.conns.get_mut(id) else {
             return;

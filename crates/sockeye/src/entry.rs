@@ -155,6 +155,7 @@ impl Entry {
     }
 
     /// Brings the engine's backlog up to date with this connection's. Returns the latter.
+    #[inline]
     pub(crate) fn count(&mut self, backlog: &mut usize) -> usize {
         let waiting = self.outbox.len();
         if let Some(rare) = &mut self.rare {
@@ -174,17 +175,20 @@ impl Entry {
     }
 
     /// Whether received bytes may be looked at.
+    #[inline]
     pub(crate) fn is_receiving(&self) -> bool {
         !(self.flags.paused || self.flags.choked || self.flags.held)
     }
 
     /// Whether to read more. Not before the bytes that had to wait were looked at: what came first
     /// goes first.
+    #[inline]
     pub(crate) fn may_read(&self) -> bool {
         self.is_receiving() && self.rare.as_ref().is_none_or(|rare| rare.stash.is_empty())
     }
 
     /// What the poller should report.
+    #[inline]
     pub(crate) fn wanted_interest(&self) -> Interest {
         if let Stage::Connect(connecting) = &self.stage
             && let Some(interest) = connecting.interest()
@@ -201,6 +205,7 @@ impl Entry {
     }
 
     /// The earliest of this connection's deadlines.
+    #[inline(always)]
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let stage = match &self.stage {
             Stage::Http(stage) => stage.machine.next_timeout(),

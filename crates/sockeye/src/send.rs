@@ -39,12 +39,6 @@ impl Core {
 
     /// See [`Conn::send_prepared`](crate::Conn::send_prepared).
     pub fn send_prepared(&mut self, id: ConnId, message: &Prepared) -> Sent {
-        match self.conns.get(id).map(|entry| &entry.stage) {
-            Some(Stage::WebSocket(ws)) if ws.role() == Role::Client => {
-                return self.send(id, message.message());
-            }
-            _ => {}
-        }
         self.append_shared(id, message)
     }
 
@@ -245,12 +239,23 @@ impl Core {
         else {
             return Sent::Refused(Refusal::Gone);
         };
+        if ws.role() == Role::Client {
+            // Masked afresh, and not shared.
+            return self.send(id, message.message());
+        }
         let outcome = ws
             .may_send()
             .and_then(|()| draft::may_carry(ws, message.kind()));
         if outcome.is_ok() {
             ws.note_sent(now);
-            let frame = &ws.frame_of(message, &mut self.shared);
+            let packed;
+            let frame = match ws.sends_as_is(message) {
+                true => message.frame(),
+                false => {
+                    packed = ws.frame_of(message, &mut self.shared);
+                    &packed
+                }
+            };
             let droppable = flags.blocked && *overflow == Overflow::DropOldest;
             if droppable {
                 ws.forget_sent();

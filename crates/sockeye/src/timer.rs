@@ -106,7 +106,7 @@ impl Wheel {
 
     /// Whether the timer of `index` is armed, for `at` or earlier.
     // The tick becomes an instant, since the other way costs a division.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn fires_by(&self, index: u32, at: Instant) -> bool {
         match self.nodes.get(index) {
             Some(node) if node.prev != UNARMED => self

@@ -13,6 +13,7 @@ use crate::frame::Opcode;
 impl WebSocket {
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called. Cheap, and the answer may
     /// move later without notice: an owner that wakes up too early just asks again.
+    #[inline]
     pub fn next_timeout(&self) -> Option<Instant> {
         match self.phase {
             Phase::Open => earlier(self.keepalive_due(), self.idle_due()),
@@ -84,6 +85,7 @@ impl WebSocket {
         self.parts = None;
     }
 
+    #[inline]
     fn keepalive_due(&self) -> Option<Instant> {
         let limits = &self.config.limits;
         let interval = limits.ping_interval?;
@@ -98,6 +100,7 @@ impl WebSocket {
         after(self.since, wait)
     }
 
+    #[inline]
     fn idle_due(&self) -> Option<Instant> {
         after(self.active, self.config.limits.idle_timeout?)
     }

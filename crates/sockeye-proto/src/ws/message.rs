@@ -168,6 +168,7 @@ impl Prepared {
     }
 
     /// The payload of the message.
+    #[inline]
     pub fn data(&self) -> &[u8] {
         let Framed {
             frame, header_len, ..
@@ -186,6 +187,7 @@ impl Prepared {
     }
 
     /// The whole frame, as a server sends it.
+    #[inline]
     pub fn frame(&self) -> &Arc<[u8]> {
         &self.framed.frame
     }

@@ -217,6 +217,7 @@ impl WebSocket {
     }
 
     /// What the owner of the socket does once all output is written.
+    #[inline]
     pub fn fate(&self) -> Fate {
         match (self.phase, self.role) {
             (Phase::Open | Phase::Draining | Phase::Discarding, _) => Fate::Keep,
@@ -232,6 +233,7 @@ impl WebSocket {
     }
 
     /// Which end of the connection this is.
+    #[inline]
     pub fn role(&self) -> Role {
         self.role
     }

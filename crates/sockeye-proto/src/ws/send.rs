@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Kind, Message, Phase, Role, WebSocket};
+use super::{Kind, Message, Phase, Prepared, Role, WebSocket};
 use crate::close::{CloseCode, cut_reason};
 use crate::cx::{Cx, Shared};
 use crate::frame::{FrameHeader, Opcode};
@@ -168,6 +168,16 @@ impl WebSocket {
             Sending::Nothing => Ok(()),
             _ => Err(Misuse::FragmentInProgress),
         }
+    }
+
+    /// Whether [`frame_of`](Self::frame_of) would give the frame that was prepared.
+    #[inline]
+    pub fn sends_as_is(&self, message: &Prepared) -> bool {
+        #[cfg(feature = "drafts")]
+        if self.framing.is_old() {
+            return false;
+        }
+        !self.may_pack(message.data().len())
     }
 
     /// Notes that the owner sent a message past the machine: it counts for the idle timeout.
