@@ -55,6 +55,7 @@ mod draft;
 #[cfg(not(feature = "drafts"))]
 #[path = "undrafted.rs"]
 mod draft;
+mod driver;
 mod engine;
 mod entry;
 mod error;

@@ -3,6 +3,8 @@
 //! Knows nothing of sockets. What arrives is lent out as [`Lent`], a range that nobody else can
 //! reach, and goes back to the kernel when that is dropped; [`Ledger`] keeps the accounts.
 
+#![allow(unsafe_code)]
+
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::cell::{Cell, RefCell};
 use std::fmt;

@@ -7,8 +7,6 @@
 //!
 //! One thread: the ring belongs to the thread that made it, and is of no use in a forked child.
 
-#![allow(unsafe_code)]
-
 mod buffers;
 mod ledger;
 mod link;

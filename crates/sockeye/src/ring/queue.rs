@@ -3,6 +3,8 @@
 //! Knows operations and their numbers, not whom they serve. All memory that an operation names is
 //! here or in [`Buffers`]; both outlive what the kernel does with them (see [`Queue::drop`]).
 
+#![allow(unsafe_code)]
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;

@@ -329,6 +329,7 @@ impl Core {
 
     /// The socket is connected: asks the proxy to go on, or goes on.
     pub(super) fn begin_session(&mut self, id: ConnId) {
+        #[cfg(feature = "uring")]
         if let Err(error) = self.hand_over(id) {
             return self.fail_connect(id, ConnectCause::Io(error));
         }
