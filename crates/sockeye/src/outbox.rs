@@ -264,8 +264,13 @@ impl Content {
         }
     }
 
+    #[inline]
     fn len(&self) -> usize {
-        self.front.len() - self.written + self.queue.len()
+        let front = self.front.len() - self.written;
+        match self.queue.is_empty() {
+            true => front,
+            false => front + self.queue.len(),
+        }
     }
 
     fn clear(&mut self) {
@@ -274,6 +279,7 @@ impl Content {
         self.queue.clear();
     }
 
+    #[inline]
     fn tail(&mut self) -> &mut Vec<u8> {
         match self.queue.is_empty() {
             true => &mut self.front,
@@ -328,6 +334,7 @@ impl Content {
 }
 
 impl Queue {
+    #[inline]
     fn is_empty(&self) -> bool {
         self.segments.is_empty()
     }
