@@ -156,7 +156,7 @@ impl WebSocket {
     }
 
     /// Whether a message may be sent now. Who queues the frame of a
-    /// [`Prepared`](crate::ws::Prepared) by itself asks here first, takes it from
+    /// [`Prepared`] by itself asks here first, takes it from
     /// [`frame_of`](Self::frame_of), and tells [`note_sent`](Self::note_sent) afterwards.
     ///
     /// # Errors
