@@ -14,8 +14,8 @@ use crate::link::Link;
 const POOLED_LEN: usize = 512 * 1024;
 /// How many buffers a loop keeps. Nearly always one is in use: the same hot one serves everybody.
 const POOLED_COUNT: usize = 8;
-/// Buffers up to this length are for a message or two, as all get who are told the same.
-const SHORT_LEN: usize = 1024;
+/// Buffers up to this length are for a few messages, as all get who are told the same.
+const SHORT_LEN: usize = 2048;
 /// How many of these a loop keeps: what is published soon is again, to as many.
 const SHORT_COUNT: usize = 1024;
 /// The size of a fresh buffer: a read of small messages, echoed, fits.
