@@ -469,7 +469,7 @@ impl Engine {
     /// The poller failed, or the engine lives in a foreign loop.
     pub fn run(&mut self) -> Result<ShutdownReport, Error> {
         loop {
-            self.turn(None)?;
+            self.pass(None)?;
             if let Some(report) = self.shutdown_report() {
                 return Ok(report);
             }
@@ -483,6 +483,13 @@ impl Engine {
     ///
     /// The poller failed, or the engine lives in a foreign loop.
     pub fn turn(&mut self, timeout: Option<Duration>) -> Result<(), Error> {
+        self.pass(timeout)?;
+        // Who knows when the next turn is.
+        self.core.submit();
+        Ok(())
+    }
+
+    fn pass(&mut self, timeout: Option<Duration>) -> Result<(), Error> {
         let now = Clock::read();
         let until = self
             .next_deadline()

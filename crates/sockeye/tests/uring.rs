@@ -2,7 +2,13 @@
 //! every driver, and all of them with `RUSTFLAGS='--cfg sockeye_driver="uring"'`.
 #![cfg(feature = "uring")]
 
-use sockeye::{Engine, PollerKind};
+use std::cell::Cell;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::rc::Rc;
+use std::time::Duration;
+
+use sockeye::{Accepted, Conn, Engine, Peer, PollerKind, Protocol, Reject, Request};
 
 #[test]
 fn it_is_there_and_told() {
@@ -23,4 +29,52 @@ fn the_default_is_what_the_tests_are_built_for() {
     };
     assert_eq!(PollerKind::default(), expected);
     assert_eq!(Engine::new().unwrap().poller_kind(), Some(expected));
+}
+
+struct Greeter(Rc<Cell<bool>>);
+
+impl Protocol for Greeter {
+    type Session = ();
+
+    fn accept(&mut self, _: &Request<'_>, _: &Peer) -> Result<Accepted<()>, Reject> {
+        Ok(Accepted::new(()))
+    }
+
+    fn on_open(&mut self, conn: &mut Conn<'_>, (): &mut ()) {
+        conn.send("hello");
+        self.0.set(true);
+    }
+}
+
+/// A program that turns the engine itself may do something else for a while.
+#[test]
+fn what_a_turn_sends_waits_for_no_other() {
+    for kind in [PollerKind::Epoll, PollerKind::Poll, PollerKind::Uring] {
+        let mut engine = Engine::builder().poller(kind).build().unwrap();
+        let greeted = Rc::new(Cell::new(false));
+        let greeter = engine.host(Greeter(Rc::clone(&greeted)));
+        let listener = engine.listen("127.0.0.1:0").unwrap().route("/", greeter);
+        let addr = listener.local_addr().tcp().unwrap();
+        let peer = std::thread::spawn(move || {
+            let mut peer = TcpStream::connect(addr).unwrap();
+            peer.set_read_timeout(Some(Duration::from_secs(30)))
+                .unwrap();
+            peer.write_all(
+                b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
+                Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+                Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+            )
+            .unwrap();
+            let mut received = Vec::new();
+            while !received.ends_with(b"\x81\x05hello") {
+                let mut byte = [0];
+                peer.read_exact(&mut byte).unwrap();
+                received.extend_from_slice(&byte);
+            }
+        });
+        while !greeted.get() {
+            engine.turn(Some(Duration::from_secs(30))).unwrap();
+        }
+        peer.join().unwrap();
+    }
 }

@@ -278,9 +278,9 @@ impl Queue {
 
     /// Hands everything over that was asked.
     pub(super) fn submit(&mut self) -> io::Result<()> {
-        loop {
+        while !self.ring.submission().is_empty() {
             match self.ring.submit() {
-                Ok(_) => return Ok(()),
+                Ok(_) => {}
                 Err(error) => match error.raw_os_error() {
                     Some(libc::EINTR) => {}
                     Some(libc::EBUSY | libc::EAGAIN) => self.take_early(),
@@ -288,6 +288,7 @@ impl Queue {
                 },
             }
         }
+        Ok(())
     }
 
     /// Takes the answers that have come. [`settle`](Self::settle) must follow.

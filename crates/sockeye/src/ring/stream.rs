@@ -1,7 +1,7 @@
 //! What the ring knows of one stream: what has arrived and was not taken, what waits to be sent,
 //! and which operations are under way.
 //!
-//! Pure bookkeeping over the [`Queue`]; [`Streams`](super::streams::Streams) drives it.
+//! Pure bookkeeping; [`Streams`](super::streams::Streams) drives it.
 
 use std::collections::VecDeque;
 use std::io;
