@@ -261,6 +261,10 @@ impl Queue {
     /// What the system says; not that time is up, nor an interruption.
     pub(super) fn wait(&self, timeout: Option<Duration>) -> io::Result<()> {
         let want = if self.terse { 1 } else { 1 + self.sends };
+        let timeout = match self.early.is_empty() {
+            true => timeout,
+            false => Some(Duration::ZERO),
+        };
         let timespec = timeout.map(Timespec::from);
         let mut args = SubmitArgs::new();
         if let Some(timespec) = &timespec {
@@ -276,16 +280,14 @@ impl Queue {
         }
     }
 
-    /// Hands everything over that was asked.
+    /// Hands everything over that was asked, and lets the kernel finish what is over with it: a
+    /// stream that was closed lives on until then.
     pub(super) fn submit(&mut self) -> io::Result<()> {
         while !self.ring.submission().is_empty() {
-            match self.ring.submit() {
-                Ok(_) => {}
-                Err(error) => match error.raw_os_error() {
-                    Some(libc::EINTR) => {}
-                    Some(libc::EBUSY | libc::EAGAIN) => self.take_early(),
-                    _ => return Err(error),
-                },
+            self.wait(Some(Duration::ZERO))?;
+            if !self.ring.submission().is_empty() {
+                // Too many answers wait.
+                self.take_early();
             }
         }
         Ok(())

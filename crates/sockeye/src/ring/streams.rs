@@ -32,6 +32,8 @@ pub(super) struct Streams {
     touched: Vec<u32>,
     /// Those that something was sent for since the last wait.
     outbound: Vec<u32>,
+    /// Something is to follow as soon as a send is handed over, which nothing else tells.
+    has_sequel: bool,
     /// Those that are closed and not all sent.
     lingering: Vec<u32>,
 }
@@ -145,6 +147,7 @@ impl Streams {
             for slice in slices {
                 stream.backlog().rest.extend_from_slice(slice);
             }
+            self.has_sequel = true;
             return Ok(len);
         }
         if stream.flags.sending || !self.send_rest(queue, key)? {
@@ -243,6 +246,7 @@ impl Streams {
         let stream = self.get(key);
         if stream.flags.sending || stream.has_rest() {
             stream.flags.shut = true;
+            self.has_sequel = true;
         } else {
             drop(socket.shutdown_write());
         }
@@ -263,6 +267,9 @@ impl Streams {
         if stream.flags.receiving && !stream.flags.stopping {
             stream.flags.stopping = true;
             queue.cancel(Op::Receive, key)?;
+        }
+        if self.get(key).flags.sending {
+            self.has_sequel = true;
         }
         if self.get(key).has_rest() {
             self.linger(key);
@@ -331,7 +338,7 @@ impl Streams {
     /// buffers that nobody took go back. Returns whether there is something to report at once.
     pub(super) fn prepare(&mut self, queue: &mut Queue) -> io::Result<bool> {
         let mut touched = std::mem::take(&mut self.touched);
-        let mut has_news = false;
+        let mut has_news = std::mem::take(&mut self.has_sequel);
         for &key in &touched {
             let stream = self.get(key);
             stream.flags.listed = false;
@@ -353,7 +360,7 @@ impl Streams {
                 continue;
             }
             if stream.flags.sending {
-                // There is room as soon as that is handed over, which nothing else may tell.
+                // There is room as soon as that is handed over.
                 has_news = true;
             } else {
                 self.await_room(queue, key)?;
