@@ -163,7 +163,8 @@ def echoing(seen: list[ServerConnection], heard: list[str | bytes], **options: o
             with contextlib.suppress(ConnectionClosedOK):
                 peer.send(fragments(message) if len(heard) % 2 else message)
 
-    with serve_plainly(echo, '127.0.0.1', 0, max_size=None, **options) as server:  # type: ignore[arg-type]
+    # All of a short conversation may come in one read, its Close too: a queue that is full then loses the rest.
+    with serve_plainly(echo, '127.0.0.1', 0, max_size=None, max_queue=None, **options) as server:  # type: ignore[arg-type]
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
