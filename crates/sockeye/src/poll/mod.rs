@@ -19,6 +19,8 @@ use std::time::Duration;
 
 pub use self::epoll::Epoll;
 pub use self::portable::Portable;
+#[cfg(feature = "uring")]
+pub(crate) use self::portable::events;
 
 /// What a descriptor was registered under. Comes back unchanged in [`Ready`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

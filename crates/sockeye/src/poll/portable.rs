@@ -160,7 +160,8 @@ impl Poller for Portable {
     }
 }
 
-fn events(interest: Interest) -> i16 {
+/// What `poll(2)` is asked for.
+pub(crate) fn events(interest: Interest) -> i16 {
     let readable = if interest.readable { POLLIN } else { 0 };
     let writable = if interest.writable { POLLOUT } else { 0 };
     readable | writable

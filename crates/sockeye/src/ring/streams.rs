@@ -86,9 +86,8 @@ impl Streams {
         let stream = self.get(key);
         stream.token = token;
         stream.interest = interest;
-        if !interest.readable && stream.flags.receiving && !stream.flags.stopping {
-            stream.flags.stopping = true;
-            queue.cancel(Op::Receive, key)?;
+        if !interest.readable {
+            self.stop_receiving(queue, key)?;
         }
         self.receive(queue, key)?;
         self.touch(key);
@@ -102,6 +101,15 @@ impl Streams {
         if wanted && !stream.flags.receiving {
             stream.flags.receiving = true;
             queue.receive(stream.fd, key)?;
+        }
+        Ok(())
+    }
+
+    /// Lets the kernel receive no more.
+    fn stop_receiving(&mut self, queue: &mut Queue, key: u32) -> io::Result<()> {
+        let flags = &mut self.get(key).flags;
+        if flags.receiving && !std::mem::replace(&mut flags.stopping, true) {
+            queue.cancel(Op::Receive, key)?;
         }
         Ok(())
     }
@@ -264,10 +272,7 @@ impl Streams {
             backlog.more.clear();
         }
         stream.tidy();
-        if stream.flags.receiving && !stream.flags.stopping {
-            stream.flags.stopping = true;
-            queue.cancel(Op::Receive, key)?;
-        }
+        self.stop_receiving(queue, key)?;
         if self.get(key).flags.sending {
             self.has_sequel = true;
         }
@@ -347,11 +352,10 @@ impl Streams {
                 continue;
             }
             stream.keep_all();
-            if stream.kept() > KEPT && stream.flags.receiving && !stream.flags.stopping {
-                stream.flags.stopping = true;
-                queue.cancel(Op::Receive, key)?;
+            if stream.kept() > KEPT {
+                self.stop_receiving(queue, key)?;
             }
-            if stream.report().is_some() {
+            if self.get(key).report().is_some() {
                 has_news = true;
                 self.touch(key);
             }

@@ -10,7 +10,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use libc::{POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT};
 
 use super::queue::{Answer, Op, Queue};
-use crate::poll::{Interest, Ready, Token, already_registered, not_registered};
+use crate::poll::{Interest, Ready, Token, already_registered, events, not_registered};
 
 #[derive(Debug)]
 struct Watch {
@@ -162,10 +162,4 @@ impl Watches {
             self.to_arm.push(key);
         }
     }
-}
-
-fn events(interest: Interest) -> i16 {
-    let readable = if interest.readable { POLLIN } else { 0 };
-    let writable = if interest.writable { POLLOUT } else { 0 };
-    readable | writable
 }
