@@ -104,9 +104,9 @@ impl Engine {
         {
             return None;
         }
-        let link = self.core.driver.adopt(link);
         let link = match &front.tls {
-            None => link,
+            None => self.core.driver.adopt(link),
+            // Records have to be copied before they are decrypted: better from the kernel's memory.
             Some(tls) => link.secure(tls.accept().ok()?),
         };
         let mut machine = Server::new(self.core.config(Default::default()), self.core.now());

@@ -11,6 +11,8 @@ use std::rc::Rc;
 
 use crate::core::Core;
 use crate::engine::PollerKind;
+#[cfg(feature = "uring")]
+use crate::entry::Stage;
 use crate::error::Error;
 #[cfg(feature = "uring")]
 use crate::id::ConnId;
@@ -115,6 +117,10 @@ impl Core {
         let Some(entry) = self.conns.get_mut(id) else {
             return Ok(());
         };
+        // As when accepting, TLS stays with the socket.
+        if matches!(&entry.stage, Stage::Connect(stage) if stage.options.address.is_secure()) {
+            return Ok(());
+        }
         if let (Driver::Ring(_), Link::Socket(socket)) = (&self.driver, &entry.link) {
             // It fails only for a descriptor that is not registered, which is what is wanted.
             drop(self.driver.registrar().remove(AsFd::as_fd(socket)));

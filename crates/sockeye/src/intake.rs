@@ -30,7 +30,9 @@ impl Engine {
             return;
         }
         #[cfg(feature = "uring")]
-        if let Link::Ring(_) = entry.link {
+        if let Link::Ring(stream) = &entry.link
+            && !stream.reads_socket()
+        {
             return self.read_ring(id);
         }
         let mut buffer = std::mem::take(&mut self.read_buf);

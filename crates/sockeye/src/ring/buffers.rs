@@ -231,6 +231,10 @@ impl Lent {
         }
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.len as usize
+    }
+
     /// Leaves out the first bytes, which somebody has copied.
     pub(super) fn skip(&mut self, len: usize) {
         let len = (len as u32).min(self.len);

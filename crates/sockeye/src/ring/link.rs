@@ -55,10 +55,20 @@ impl RingStream {
         self.ring.state.borrow().streams.has_more(self.key)
     }
 
+    /// Whether the next bytes are not there yet, but in the socket, for [`read`](Self::read).
+    pub(crate) fn reads_socket(&self) -> bool {
+        self.ring.state.borrow().streams.reads_socket(self.key)
+    }
+
     /// As [`take`](Self::take), copied; 0 at the end of the stream.
     pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Some(socket) = &self.socket else {
+            return Ok(0);
+        };
         let state = &mut *self.ring.state.borrow_mut();
-        state.streams.read(&mut state.queue, self.key, buffer)
+        state
+            .streams
+            .read(&mut state.queue, self.key, socket, buffer)
     }
 
     pub(crate) fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {

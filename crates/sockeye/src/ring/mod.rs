@@ -98,6 +98,7 @@ impl State {
             match answer.op {
                 Op::Receive => streams.received(queue, answer)?,
                 Op::Send => streams.sent(queue, answer)?,
+                Op::News => streams.has_news(answer),
                 Op::Room => streams.has_room(queue, answer)?,
                 Op::Watch => self.watches.answered(answer, ready),
                 Op::Forget => {}

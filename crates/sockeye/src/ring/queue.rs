@@ -36,6 +36,8 @@ pub(super) enum Op {
     Receive,
     /// Send some bytes on a stream, at once or not at all.
     Send,
+    /// Tell when a stream has something to read.
+    News,
     /// Tell when a stream takes bytes again.
     Room,
     /// Tell when a watched descriptor is ready.
@@ -46,9 +48,10 @@ pub(super) enum Op {
 
 impl Op {
     const BITS: u32 = 3;
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Receive,
         Self::Send,
+        Self::News,
         Self::Room,
         Self::Watch,
         Self::Forget,
@@ -303,7 +306,7 @@ impl Queue {
         for answer in &*into {
             match answer.op {
                 Op::Send => self.sends = self.sends.saturating_sub(1),
-                Op::Receive | Op::Room | Op::Watch if !answer.goes_on() => {
+                Op::Receive | Op::News | Op::Room | Op::Watch if !answer.goes_on() => {
                     self.begun = self.begun.saturating_sub(1);
                 }
                 _ => {}

@@ -42,6 +42,12 @@ pub(super) struct Flags {
     pub(super) receiving: bool,
     /// It was asked to stop that.
     pub(super) stopping: bool,
+    /// So much comes at a time that it is read when it is there, and not received before.
+    pub(super) large: bool,
+    /// The kernel tells when there is something to read.
+    pub(super) awaiting_news: bool,
+    /// There is, and the kernel has it.
+    pub(super) readable: bool,
     /// A send is not answered.
     pub(super) sending: bool,
     /// The kernel tells when there is room to write.
@@ -81,6 +87,8 @@ pub(super) struct Stream {
     pub(super) interest: Interest,
     pub(super) flags: Flags,
     pub(super) error: Option<Errno>,
+    /// Reads in a row that were small ones after all.
+    pub(super) small_reads: u8,
     /// The piece that arrived first: mostly the only one.
     pub(super) first: Option<Lent>,
     pub(super) parcel: Parcel,
@@ -99,6 +107,7 @@ impl Stream {
             interest: Interest::NONE,
             flags: Flags::default(),
             error: None,
+            small_reads: 0,
             first: None,
             parcel: Parcel::default(),
             backlog: None,
@@ -109,7 +118,12 @@ impl Stream {
 
     /// Whether a read would find something, if only the end.
     pub(super) fn has_news(&self) -> bool {
-        self.first.is_some() || self.kept() > 0 || self.flags.eof || self.error.is_some()
+        self.has_more() || self.flags.readable || self.flags.eof || self.error.is_some()
+    }
+
+    /// Whether something was received that nobody has taken.
+    pub(super) fn has_more(&self) -> bool {
+        self.first.is_some() || self.kept() > 0
     }
 
     /// Whether the peer can send no more, or nobody would get it.
@@ -225,6 +239,9 @@ impl Stream {
 
     /// Whether the kernel will answer something yet.
     pub(super) fn is_busy(&self) -> bool {
-        self.flags.receiving || self.flags.sending || self.flags.awaiting_room
+        self.flags.receiving
+            || self.flags.sending
+            || self.flags.awaiting_news
+            || self.flags.awaiting_room
     }
 }

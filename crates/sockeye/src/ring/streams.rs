@@ -3,12 +3,16 @@
 //! One receive is under way for each stream that may be read, and at most one send. Small writes
 //! are collected and handed over together with everything else; large ones are written at once,
 //! where a system call weighs little and a copy would weigh more.
+//!
+//! The same goes for reading. What the kernel receives for many streams before one of them is
+//! looked at has left the processor's cache by then, which costs more than a system call saves if
+//! it is much. So a stream that much arrives on is watched instead, and read where it is used.
 
 use std::io::{self, IoSlice};
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
-use libc::{POLLERR, POLLHUP, POLLOUT};
+use libc::{POLLERR, POLLHUP, POLLIN, POLLOUT};
 use rustix::io::Errno;
 use rustix::net::{SendFlags, Shutdown, send, shutdown};
 
@@ -19,6 +23,10 @@ use crate::poll::{Interest, Ready, Token};
 
 /// What is written in one go up to this is copied and sent with the rest; more is written directly.
 const SMALL: usize = 4096;
+/// A stream is read by itself from the time on when so much has arrived at once.
+const LARGE: usize = 4096;
+/// After so many smaller reads in a row it is received for again.
+const SMALL_READS: u8 = 16;
 /// So much may be kept for a stream that is not read before the kernel is told to receive no more.
 const KEPT: usize = 64 * 1024;
 /// How long the last bytes of a closed stream may take, as the kernel's own would.
@@ -60,6 +68,11 @@ impl Streams {
     }
 
     #[cfg(test)]
+    pub(super) fn is_large(&self, stream: &super::RingStream) -> bool {
+        self.slots[stream.key() as usize].flags.large
+    }
+
+    #[cfg(test)]
     pub(super) fn kept(&self, stream: &super::RingStream) -> usize {
         self.slots[stream.key() as usize].kept()
     }
@@ -94,13 +107,21 @@ impl Streams {
         Ok(())
     }
 
-    /// Lets the kernel receive, if that is wanted and it does not already.
+    /// Lets the kernel receive, or tell what there is to read, if that is wanted and it does not
+    /// already.
     fn receive(&mut self, queue: &mut Queue, key: u32) -> io::Result<()> {
         let stream = self.get(key);
         let wanted = stream.interest.readable && !stream.is_over() && stream.kept() == 0;
-        if wanted && !stream.flags.receiving {
-            stream.flags.receiving = true;
-            queue.receive(stream.fd, key)?;
+        let flags = &mut stream.flags;
+        if !wanted || flags.receiving {
+            return Ok(());
+        }
+        if !flags.large {
+            flags.receiving = true;
+            return queue.receive(stream.fd, key);
+        }
+        if !flags.readable && !std::mem::replace(&mut flags.awaiting_news, true) {
+            queue.poll(stream.fd, Op::News, key, POLLIN)?;
         }
         Ok(())
     }
@@ -123,19 +144,67 @@ impl Streams {
     }
 
     pub(super) fn has_more(&self, key: u32) -> bool {
+        self.slots[key as usize].has_more()
+    }
+
+    /// Whether what comes next is to be read from the socket.
+    pub(super) fn reads_socket(&self, key: u32) -> bool {
         let stream = &self.slots[key as usize];
-        stream.first.is_some() || stream.kept() > 0
+        stream.flags.readable && !stream.has_more()
     }
 
     pub(super) fn read(
         &mut self,
         queue: &mut Queue,
         key: u32,
+        socket: &Socket,
         buffer: &mut [u8],
     ) -> io::Result<usize> {
-        let len = self.get(key).read(buffer)?;
+        let read = match self.reads_socket(key) {
+            true => self.read_socket(key, socket, buffer),
+            false => self.get(key).read(buffer),
+        };
         self.receive(queue, key)?;
-        Ok(len)
+        read
+    }
+
+    fn read_socket(&mut self, key: u32, socket: &Socket, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = socket.read(buffer);
+        let stream = self.get(key);
+        stream.flags.readable = match read {
+            Ok(0) => {
+                stream.flags.eof = true;
+                false
+            }
+            Ok(len) => {
+                stream.small_reads = match len < LARGE {
+                    true => stream.small_reads.saturating_add(1),
+                    false => 0,
+                };
+                // There is nothing left that would have to be read before what is received.
+                stream.flags.large = len == buffer.len() || stream.small_reads < SMALL_READS;
+                len == buffer.len()
+            }
+            Err(ref error) if error.kind() == io::ErrorKind::Interrupted => true,
+            Err(ref error) if error.kind() == io::ErrorKind::WouldBlock => false,
+            Err(ref error) => {
+                stream.error = Errno::from_io_error(error).or(Some(Errno::IO));
+                false
+            }
+        };
+        read
+    }
+
+    /// There is something to read.
+    pub(super) fn has_news(&mut self, answer: Answer) {
+        let key = answer.key;
+        let flags = &mut self.get(key).flags;
+        flags.awaiting_news = false;
+        if flags.closed {
+            return self.reuse(key);
+        }
+        flags.readable = true;
+        self.touch(key);
     }
 
     pub(super) fn write(
@@ -296,9 +365,14 @@ impl Streams {
     fn end(&mut self, queue: &mut Queue, key: u32) -> io::Result<()> {
         let stream = self.get(key);
         let was_lingering = stream.give_up_at.take().is_some();
-        if stream.flags.awaiting_room {
+        let flags = stream.flags;
+        if flags.awaiting_news {
+            queue.cancel(Op::News, key)?;
+        }
+        if flags.awaiting_room {
             queue.cancel(Op::Room, key)?;
         }
+        let stream = self.get(key);
         if let Some(socket) = stream.socket.take() {
             stream.flags.closed = true;
             queue.close(socket.into_fd())?;
@@ -407,10 +481,12 @@ impl Streams {
             self.reuse(key);
             return Ok(());
         }
+        let mut is_large = false;
         match errno(answer.result) {
             None if answer.result == 0 => stream.flags.eof = true,
             None => {
                 if let Some(lent) = lent {
+                    is_large = lent.len() >= LARGE;
                     stream.arrived(lent);
                 }
             }
@@ -418,6 +494,10 @@ impl Streams {
             // It was told to stop, and goes on when that is over.
             Some(Errno::CANCELED | Errno::AGAIN | Errno::INTR) => {}
             Some(errno) => stream.error = Some(errno),
+        }
+        if is_large && !std::mem::replace(&mut stream.flags.large, true) {
+            stream.small_reads = 0;
+            self.stop_receiving(queue, key)?;
         }
         self.touch(key);
         self.receive(queue, key)

@@ -63,16 +63,27 @@ impl Bench {
         let mut received = Vec::new();
         while received.len() < len {
             assert!(self.wait().readable);
-            while let Some(mut piece) = taken(stream) {
-                received.extend_from_slice(piece.bytes());
+            while let Some(piece) = taken(stream) {
+                received.extend(piece);
             }
         }
         received
     }
 }
 
-fn taken(stream: &RingStream) -> Option<Received> {
-    match stream.take() {
+/// What there is to read, as the engine reads it.
+fn taken(stream: &RingStream) -> Option<Vec<u8>> {
+    let taken = if stream.reads_socket() {
+        let mut buffer = vec![0; 100_000];
+        stream.read(&mut buffer).map(|len| {
+            buffer.truncate(len);
+            (len > 0).then_some(buffer)
+        })
+    } else {
+        let piece = stream.take();
+        piece.map(|piece| piece.map(|mut piece| piece.bytes().to_vec()))
+    };
+    match taken {
         Ok(piece) => piece,
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
         Err(error) => panic!("{error}"),
@@ -91,7 +102,7 @@ fn what_arrives_is_reported_until_it_is_taken() {
     far.write_all(b"hello").unwrap();
     assert!(bench.wait().readable);
     assert!(bench.wait().readable, "nobody has taken it");
-    assert_eq!(taken(&stream).unwrap().bytes(), b"hello");
+    assert_eq!(taken(&stream).unwrap(), b"hello");
     assert!(taken(&stream).is_none());
     assert!(bench.is_silent());
     drop(far);
@@ -112,7 +123,7 @@ fn reads_in_parts_are_in_order() {
     assert!(bench.wait().readable, "there is more");
     assert_eq!(stream.read(&mut part).unwrap(), 4);
     assert_eq!(&part, b"o wo");
-    assert_eq!(taken(&stream).unwrap().bytes(), b"rld");
+    assert_eq!(taken(&stream).unwrap(), b"rld");
 }
 
 #[test]
@@ -164,21 +175,21 @@ fn many_that_do_not_read_leave_the_buffers_to_others() {
     let (reader, mut far) = bench.stream(Interest::READ);
     far.write_all(b"hello").unwrap();
     let end = Instant::now() + PATIENCE.unwrap();
-    let mut piece = loop {
+    let piece = loop {
         bench.ring.wait(&mut bench.ready, PATIENCE).unwrap();
         if let Some(piece) = taken(&reader) {
             break piece;
         }
         assert!(Instant::now() < end, "nothing arrived");
     };
-    assert_eq!(piece.bytes(), b"hello");
+    assert_eq!(piece, b"hello");
     for (stream, far, sent) in all {
         drop(far);
         let mut received = 0;
         while received < sent {
             bench.ring.wait(&mut bench.ready, PATIENCE).unwrap();
-            while let Some(mut piece) = taken(&stream) {
-                received += piece.bytes().len();
+            while let Some(piece) = taken(&stream) {
+                received += piece.len();
             }
         }
         assert_eq!(received, sent);
@@ -325,4 +336,54 @@ fn slots_are_used_again() {
     }
     let slots = bench.ring.state.borrow().streams.slot_count();
     assert!(slots <= 3, "{slots} slots for one stream at a time");
+}
+
+/// Whether the stream is read by itself at the moment.
+fn is_large(bench: &Bench, stream: &RingStream) -> bool {
+    bench.ring.state.borrow().streams.is_large(stream)
+}
+
+#[test]
+fn a_stream_on_which_much_arrives_is_read_by_itself_until_little_does() {
+    let mut bench = Bench::new();
+    let (stream, mut far) = bench.stream(Interest::READ);
+    let mut exchange = |bench: &mut Bench, sent: &[u8]| {
+        far.write_all(sent).unwrap();
+        assert!(bench.receive(&stream, sent.len()) == sent);
+    };
+    for round in 0..3 {
+        exchange(&mut bench, b"little");
+        assert!(!is_large(&bench, &stream), "round {round}");
+        for _ in 0..20 {
+            exchange(&mut bench, &bytes(50_000));
+            exchange(&mut bench, b"little");
+            assert!(is_large(&bench, &stream), "round {round}");
+        }
+        for _ in 0..20 {
+            exchange(&mut bench, b"little");
+        }
+    }
+    assert!(bench.is_silent());
+    exchange(&mut bench, &bytes(50_000));
+    exchange(&mut bench, &bytes(50_000));
+    // Paused in the middle: it is silent, and nothing gets lost.
+    far.write_all(b"more").unwrap();
+    assert!(bench.wait().readable);
+    stream.set_interest(TOKEN, Interest::NONE);
+    assert!(bench.is_silent());
+    stream.set_interest(TOKEN, Interest::READ);
+    assert_eq!(bench.receive(&stream, 4), b"more");
+    drop(far);
+    assert!(bench.wait().readable);
+    assert_eq!(stream.read(&mut [0]).unwrap(), 0, "the end");
+    assert!(bench.wait().readable, "it stays the end");
+    drop(stream);
+    assert!(bench.is_silent());
+    let slots = bench.ring.state.borrow().streams.slot_count();
+    assert_eq!(slots, 1);
+    let (stream, mut far) = bench.stream(Interest::READ);
+    far.write_all(b"hello").unwrap();
+    assert_eq!(bench.receive(&stream, 5), b"hello");
+    let slots = bench.ring.state.borrow().streams.slot_count();
+    assert_eq!(slots, 1, "it is used again");
 }

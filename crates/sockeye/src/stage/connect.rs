@@ -48,7 +48,7 @@ pub(crate) struct Connecting {
     protocol: u16,
     /// The uplink that this is an attempt of.
     uplink: Option<UplinkId>,
-    options: ConnectOptions,
+    pub(crate) options: ConnectOptions,
     proxy: Option<Proxy>,
     /// The server's address, for a proxy that does not resolve names.
     server: Option<IpAddr>,
