@@ -1,13 +1,17 @@
 //! What a connection still has to write: bytes of its own in one buffer, behind it shared and large
-//! payloads as segments of their own.
+//! payloads as segments of their own; or, as long as it has nothing else, frames that many others
+//! are sent too.
 //!
 //! Knows nothing of sockets but [`Link::write_vectored`], nothing of messages but where one may be
-//! dropped. An empty outbox is a null pointer: what it held goes back to the loop's [`Pool`].
+//! dropped. An empty outbox owns nothing: what it held goes back to the loop's [`Pool`].
+
+mod volley;
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
+use self::volley::{Span, Volley};
 use crate::link::Link;
 
 /// Buffers larger than this are freed rather than kept for the next connection.
@@ -25,13 +29,14 @@ const SEGMENT_COST: usize = 64;
 /// Segments offered to one system call.
 const SLICES: usize = 32;
 
-/// The loop's spare buffers.
+/// The loop's spare buffers, and what its connections share.
 #[derive(Debug, Default)]
 #[expect(clippy::vec_box, reason = "outboxes hold what is in them by a pointer")]
 pub(crate) struct Pool {
     spare: Vec<Box<Content>>,
     /// Shorter than what a read of messages is answered with.
     short: Vec<Box<Content>>,
+    volley: Volley,
 }
 
 impl Pool {
@@ -50,6 +55,18 @@ impl Pool {
             .unwrap_or_else(|| Box::new(Content::new(len)))
     }
 
+    /// What is in a span of the volley, if anything, in a buffer of its own.
+    #[cold]
+    fn copy(&mut self, span: &mut Span) -> Option<Box<Content>> {
+        if span.is_empty() {
+            return None;
+        }
+        let span = std::mem::take(span);
+        let mut content = self.take_for(span.len());
+        content.front.extend_from_slice(self.volley.bytes(span));
+        Some(content)
+    }
+
     fn give(&mut self, mut content: Box<Content>) {
         let (kept, count) = match content.front.capacity() {
             0..=SHORT_LEN => (&mut self.short, SHORT_COUNT),
@@ -60,6 +77,11 @@ impl Pool {
             content.clear();
             kept.push(content);
         }
+    }
+
+    /// Every outbox that was [joined](Outbox::join) has been flushed.
+    pub(crate) fn all_flushed(&mut self) {
+        self.volley.clear();
     }
 }
 
@@ -101,10 +123,12 @@ struct Queue {
     settled: usize,
 }
 
-/// Bytes waiting to be written, in order. A pointer, as most connections have none at most times.
+/// Bytes waiting to be written, in order. Small, as most connections have none at most times.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     content: Option<Box<Content>>,
+    /// What waits in the loop's volley; nothing if there is content.
+    span: Span,
 }
 
 #[derive(Debug, Default)]
@@ -128,7 +152,10 @@ impl Outbox {
     /// Bytes that wait.
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.content.as_ref().map_or(0, |content| content.len())
+        match &self.content {
+            Some(content) => content.len(),
+            None => self.span.len(),
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -138,10 +165,11 @@ impl Outbox {
 
     /// What waits, in bytes of memory: many small segments are more than their content.
     pub(crate) fn cost(&self) -> usize {
-        let Some(content) = &self.content else {
-            return 0;
-        };
-        content.len() + content.queue.segments.len() * SEGMENT_COST
+        let segments = self
+            .content
+            .as_ref()
+            .map_or(0, |content| content.queue.segments.len());
+        self.len() + segments * SEGMENT_COST
     }
 
     /// Whether all that waits lies in one buffer.
@@ -154,34 +182,55 @@ impl Outbox {
     /// Where the next bytes are appended.
     #[inline]
     pub(crate) fn tail(&mut self, pool: &mut Pool) -> &mut Vec<u8> {
-        self.content.get_or_insert_with(|| pool.take()).tail()
+        let span = &mut self.span;
+        self.content
+            .get_or_insert_with(|| pool.copy(span).unwrap_or_else(|| pool.take()))
+            .tail()
     }
 
     /// As [`tail`](Self::tail), when it is known how many bytes will be appended.
     #[inline]
     pub(crate) fn tail_for(&mut self, len: usize, pool: &mut Pool) -> &mut Vec<u8> {
+        let span = &mut self.span;
         self.content
-            .get_or_insert_with(|| pool.take_for(len))
+            .get_or_insert_with(|| pool.copy(span).unwrap_or_else(|| pool.take_for(len)))
             .tail()
     }
 
+    /// Queues a short frame that others are sent too, without copying it for each; to be
+    /// [flushed](Self::flush) in this turn. Returns whether that can be, which it can while
+    /// nothing but such frames waits.
+    #[inline]
+    pub(crate) fn join(&mut self, frame: &Arc<[u8]>, pool: &mut Pool) -> bool {
+        self.content.is_none()
+            && pool
+                .volley
+                .place(frame)
+                .is_some_and(|span| self.span.extend(span))
+    }
+
+    /// Takes what waits in the volley into a buffer of its own.
+    #[cold]
+    fn part(&mut self, pool: &mut Pool) {
+        if self.content.is_none() {
+            self.content = pool.copy(&mut self.span);
+        }
+    }
+
     /// Queues bytes that others hold too, without copying them.
-    pub(crate) fn push_shared(&mut self, bytes: &Arc<[u8]>, droppable: bool) {
-        self.push(Segment {
-            payload: Payload::Shared(Arc::clone(bytes)),
-            droppable,
-        });
+    pub(crate) fn push_shared(&mut self, bytes: &Arc<[u8]>, droppable: bool, pool: &mut Pool) {
+        let payload = Payload::Shared(Arc::clone(bytes));
+        self.push(Segment { payload, droppable }, pool);
     }
 
     /// Queues bytes that came with a buffer of their own.
-    pub(crate) fn push_owned(&mut self, bytes: Vec<u8>, droppable: bool) {
-        self.push(Segment {
-            payload: Payload::Owned(bytes),
-            droppable,
-        });
+    pub(crate) fn push_owned(&mut self, bytes: Vec<u8>, droppable: bool, pool: &mut Pool) {
+        let payload = Payload::Owned(bytes);
+        self.push(Segment { payload, droppable }, pool);
     }
 
-    fn push(&mut self, segment: Segment) {
+    fn push(&mut self, segment: Segment, pool: &mut Pool) {
+        self.part(pool);
         self.content.get_or_insert_default().queue.push(segment);
     }
 
@@ -210,16 +259,18 @@ impl Outbox {
                     Flushed::Blocked
                 });
             }
-            let (offered, outcome) = self.write(link);
+            let (offered, outcome) = self.write(link, pool);
             match outcome {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => {
                     self.advance(written);
                     if written < offered {
+                        self.part(pool);
                         return Ok(Flushed::Blocked);
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.part(pool);
                     return Ok(Flushed::Blocked);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -230,15 +281,17 @@ impl Outbox {
 
     /// Forgets everything and gives the buffer back.
     pub(crate) fn clear(&mut self, pool: &mut Pool) {
+        self.span = Span::default();
         if let Some(content) = self.content.take() {
             pool.give(content);
         }
     }
 
     /// Offers as much as one call takes: how much that was, and what came of it.
-    fn write(&self, link: &mut Link) -> (usize, io::Result<usize>) {
+    fn write(&self, link: &mut Link, pool: &Pool) -> (usize, io::Result<usize>) {
         let Some(content) = &self.content else {
-            return (0, Ok(0));
+            let bytes = pool.volley.bytes(self.span);
+            return (bytes.len(), link.write_vectored(&[IoSlice::new(bytes)]));
         };
         if content.queue.is_empty() {
             let front = &content.front[content.written..];
@@ -250,8 +303,9 @@ impl Outbox {
     }
 
     fn advance(&mut self, written: usize) {
-        if let Some(content) = &mut self.content {
-            content.advance(written);
+        match &mut self.content {
+            Some(content) => content.advance(written),
+            None => self.span.skip(written),
         }
     }
 }

@@ -187,7 +187,7 @@ impl Core {
             );
             if outcome.is_ok() {
                 ws.forget_sent();
-                outbox.push_owned(output, true);
+                outbox.push_owned(output, true, &mut self.pool);
             }
             outcome
         } else {
@@ -260,12 +260,11 @@ impl Core {
             if droppable {
                 ws.forget_sent();
             }
-            if frame.len() <= SHARED_MIN_LEN && !droppable && outbox.is_contiguous() {
-                outbox
-                    .tail_for(frame.len(), &mut self.pool)
-                    .extend_from_slice(frame);
-            } else {
-                outbox.push_shared(frame, droppable);
+            let pool = &mut self.pool;
+            if frame.len() > SHARED_MIN_LEN || droppable || !outbox.is_contiguous() {
+                outbox.push_shared(frame, droppable, pool);
+            } else if flags.blocked || !outbox.join(frame, pool) {
+                outbox.tail_for(frame.len(), pool).extend_from_slice(frame);
             }
         }
         // The buffer that was lent for nothing goes back when the outbox is flushed, too.

@@ -342,6 +342,7 @@ impl Engine {
         }
         if self.core.dirty.is_empty() {
             self.core.dirty = dirty;
+            self.core.pool.all_flushed();
         }
     }
 

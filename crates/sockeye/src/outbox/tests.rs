@@ -64,9 +64,9 @@ fn segments_keep_their_order_at_every_partial_write() {
     let build = |pool: &mut Pool| {
         let mut outbox = Outbox::default();
         outbox.tail(pool).extend_from_slice(b"front ");
-        outbox.push_shared(&b"shared "[..].into(), false);
+        outbox.push_shared(&b"shared "[..].into(), false, pool);
         outbox.tail(pool).extend_from_slice(b"own ");
-        outbox.push_owned(b"owned ".to_vec(), true);
+        outbox.push_owned(b"owned ".to_vec(), true, pool);
         outbox.tail(pool).extend_from_slice(b"last");
         outbox
     };
@@ -96,7 +96,7 @@ fn many_segments_need_several_writes() {
     let mut pool = Pool::default();
     let mut outbox = Outbox::default();
     for n in 0..100 {
-        outbox.push_shared(&[n].into(), false);
+        outbox.push_shared(&[n].into(), false, &mut pool);
     }
     let (mut link, taken) = link();
     taken.borrow_mut().room = usize::MAX;
@@ -109,7 +109,7 @@ fn many_segments_need_several_writes() {
 fn a_buffer_lent_for_nothing_is_nothing() {
     let mut pool = Pool::default();
     let mut outbox = Outbox::default();
-    outbox.push_owned(b"droppable".to_vec(), true);
+    outbox.push_owned(b"droppable".to_vec(), true, &mut pool);
     outbox.tail(&mut pool);
     assert_eq!(outbox.drop_oldest(1), 1);
     assert!(outbox.is_empty());
@@ -176,13 +176,66 @@ fn what_many_are_told_at_once_needs_no_new_buffers_the_next_time() {
 }
 
 #[test]
-fn an_outbox_is_a_pointer() {
-    assert_eq!(size_of::<Outbox>(), size_of::<usize>());
+fn what_many_are_sent_in_one_turn_is_in_memory_once() {
+    let mut pool = Pool::default();
+    let (mut link, taken) = link();
+    let frames: Vec<Arc<[u8]>> = vec![b"one "[..].into(), b"two "[..].into(), b"three"[..].into()];
+    let mut outboxes: Vec<_> = (0..3).map(|_| Outbox::default()).collect();
+    for frame in &frames {
+        for outbox in &mut outboxes {
+            assert!(outbox.join(frame, &mut pool));
+        }
+    }
+    assert_eq!(pool.volley.place(&frames[2]).unwrap().len(), 5);
+    for outbox in &mut outboxes {
+        assert_eq!(outbox.len(), 13);
+        assert!(outbox.content.is_none(), "no buffer of its own");
+    }
+    // One gets everything, one a part, the third nothing before the turn is over.
+    for (outbox, room) in outboxes.iter_mut().zip([usize::MAX, 6, 0]) {
+        taken.borrow_mut().room = room;
+        outbox.flush(&mut link, &mut pool).unwrap();
+    }
+    assert_eq!(taken.borrow().bytes, b"one two threeone tw");
+    pool.all_flushed();
+    taken.borrow_mut().bytes.clear();
+    taken.borrow_mut().room = usize::MAX;
+    for outbox in &mut outboxes {
+        outbox.flush(&mut link, &mut pool).unwrap();
+    }
+    assert_eq!(taken.borrow().bytes, b"o threeone two three");
+}
+
+#[test]
+fn only_what_follows_directly_is_joined() {
+    let mut pool = Pool::default();
+    let (one, two): (Arc<[u8]>, Arc<[u8]>) = (b"one"[..].into(), b"two"[..].into());
+    let mut all = Outbox::default();
+    let mut some = Outbox::default();
+    assert!(all.join(&one, &mut pool) && some.join(&one, &mut pool));
+    assert!(all.join(&two, &mut pool));
+    assert!(all.join(&one, &mut pool));
+    assert!(!some.join(&one, &mut pool), "it was not sent the second");
+    assert!(!all.join(&one, &mut pool), "it was sent the third already");
+    let mut own = Outbox::default();
+    own.tail(&mut pool).extend_from_slice(b"own");
+    assert!(!own.join(&one, &mut pool));
+    let long: Arc<[u8]> = vec![0; 1024].into();
+    let fits = std::iter::repeat_with(|| Arc::from(&long[..]))
+        .take_while(|frame| Outbox::default().join(frame, &mut pool))
+        .count();
+    assert!((32..128).contains(&fits), "{fits}");
+}
+
+#[test]
+fn an_outbox_is_small() {
+    assert_eq!(size_of::<Outbox>(), 16);
 }
 
 #[derive(Clone, Debug)]
 enum Step {
     Append(usize),
+    Join { len: usize, again: bool },
     Lend,
     Shared(usize, bool),
     Owned(usize, bool),
@@ -193,6 +246,7 @@ enum Step {
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         (0usize..40).prop_map(Step::Append),
+        (1usize..40, any::<bool>()).prop_map(|(len, again)| Step::Join { len, again }),
         Just(Step::Lend),
         (1usize..40, any::<bool>()).prop_map(|(len, drop)| Step::Shared(len, drop)),
         (1usize..40, any::<bool>()).prop_map(|(len, drop)| Step::Owned(len, drop)),
@@ -218,6 +272,7 @@ proptest! {
         let mut model: VecDeque<Waiting> = VecDeque::new();
         let mut expected = Vec::new();
         let mut next = 0u8;
+        let mut last: Arc<[u8]> = b"first"[..].into();
         for step in steps {
             next = next.wrapping_add(1);
             let mut push = |len: usize, droppable| {
@@ -232,14 +287,25 @@ proptest! {
                     let bytes = push(len, false);
                     outbox.tail(&mut pool).extend_from_slice(&bytes);
                 }
+                Step::Join { len, again } => {
+                    if !again {
+                        // Somebody else is sent it first.
+                        last = vec![next; len].into();
+                        Outbox::default().join(&last, &mut pool);
+                    }
+                    if outbox.join(&last, &mut pool) {
+                        let bytes = last.to_vec();
+                        model.push_back(Waiting { bytes, droppable: false, begun: false });
+                    }
+                }
                 Step::Lend => drop(outbox.tail(&mut pool)),
                 Step::Shared(len, droppable) => {
                     let bytes = push(len, droppable);
-                    outbox.push_shared(&bytes.into(), droppable);
+                    outbox.push_shared(&bytes.into(), droppable, &mut pool);
                 }
                 Step::Owned(len, droppable) => {
                     let bytes = push(len, droppable);
-                    outbox.push_owned(bytes, droppable);
+                    outbox.push_owned(bytes, droppable, &mut pool);
                 }
                 Step::DropOldest(len) => {
                     let (mut freed, mut dropped) = (0, 0);
@@ -258,6 +324,7 @@ proptest! {
                     taken.borrow_mut().per_write = per_write;
                     let before = taken.borrow().bytes.len();
                     outbox.flush(&mut link, &mut pool).unwrap();
+                    pool.all_flushed();
                     let mut written = taken.borrow().bytes.len() - before;
                     while written > 0 {
                         let waiting = model.front_mut().unwrap();

@@ -13,6 +13,7 @@ mod draft;
 mod ending;
 mod outgoing;
 mod pressure;
+mod publishing;
 mod segments;
 mod soak;
 mod support;
