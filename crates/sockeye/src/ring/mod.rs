@@ -11,6 +11,7 @@ mod buffers;
 mod ledger;
 mod link;
 mod queue;
+mod slots;
 mod stream;
 mod streams;
 #[cfg(test)]

@@ -10,6 +10,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use libc::{POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT};
 
 use super::queue::{Answer, Op, Queue};
+use super::slots::Slots;
 use crate::poll::{Interest, Ready, Token, already_registered, events, not_registered};
 
 #[derive(Debug)]
@@ -28,8 +29,7 @@ struct Watch {
 /// What is watched, each under a key.
 #[derive(Debug, Default)]
 pub(super) struct Watches {
-    slots: Vec<Watch>,
-    free: Vec<u32>,
+    slots: Slots<Watch>,
     keys: HashMap<RawFd, u32>,
     /// Those whose interest the kernel is to be told.
     to_arm: Vec<u32>,
@@ -51,24 +51,14 @@ impl Watches {
     }
 
     fn insert(&mut self, fd: RawFd, token: Token, interest: Interest) {
-        let watch = Watch {
+        let key = self.slots.insert(Watch {
             fd,
             token,
             interest,
             armed: false,
             listed: false,
             removed: false,
-        };
-        let key = match self.free.pop() {
-            Some(key) => {
-                self.slots[key as usize] = watch;
-                key
-            }
-            None => {
-                self.slots.push(watch);
-                (self.slots.len() - 1) as u32
-            }
-        };
+        });
         self.keys.insert(fd, key);
         self.list(key);
     }
@@ -81,7 +71,7 @@ impl Watches {
         interest: Interest,
     ) -> io::Result<()> {
         let &key = self.keys.get(&fd.as_raw_fd()).ok_or_else(not_registered)?;
-        let watch = &mut self.slots[key as usize];
+        let watch = &mut self.slots[key];
         watch.token = token;
         if watch.interest == interest {
             return Ok(());
@@ -105,12 +95,12 @@ impl Watches {
             .keys
             .remove(&fd.as_raw_fd())
             .ok_or_else(not_registered)?;
-        let watch = &mut self.slots[key as usize];
+        let watch = &mut self.slots[key];
         watch.removed = true;
         if watch.armed {
             queue.cancel(Op::Watch, key)?;
         } else if !watch.listed {
-            self.free.push(key);
+            self.slots.free(key);
         }
         // Also for what was watched under an earlier key.
         queue.submit()
@@ -119,10 +109,10 @@ impl Watches {
     /// Asks the kernel for everything that is to be reported.
     pub(super) fn arm(&mut self, queue: &mut Queue) -> io::Result<()> {
         for key in std::mem::take(&mut self.to_arm) {
-            let watch = &mut self.slots[key as usize];
+            let watch = &mut self.slots[key];
             watch.listed = false;
             if watch.removed {
-                self.free.push(key);
+                self.slots.free(key);
             } else if !watch.interest.is_none() && !watch.armed {
                 watch.armed = true;
                 queue.poll(watch.fd, Op::Watch, key, events(watch.interest))?;
@@ -133,12 +123,12 @@ impl Watches {
 
     pub(super) fn answered(&mut self, answer: Answer, ready: &mut Vec<Ready>) {
         let key = answer.key;
-        let Some(watch) = self.slots.get_mut(key as usize) else {
+        let Some(watch) = self.slots.get_mut(key) else {
             return;
         };
         watch.armed = false;
         if watch.removed {
-            self.free.push(key);
+            self.slots.free(key);
             return;
         }
         if let Ok(events) = u16::try_from(answer.result) {
@@ -157,7 +147,7 @@ impl Watches {
     }
 
     fn list(&mut self, key: u32) {
-        let watch = &mut self.slots[key as usize];
+        let watch = &mut self.slots[key];
         if !std::mem::replace(&mut watch.listed, true) {
             self.to_arm.push(key);
         }
