@@ -11,9 +11,10 @@ use sockeye::{Chunk, ConnId, Core, Kind};
 
 use super::contents::{Contents, STAMP, read_stamp};
 use super::course::{Course, Phase};
+use super::cue::Cue;
 use super::fault::Fault;
 use super::fleet::Fleet;
-use super::load::{IN_FLIGHT, Shared, has_room};
+use super::load::{Shared, has_room};
 use super::plan::{Pace, Plan};
 use super::schedule::{Schedule, Share, Turns};
 
@@ -50,8 +51,7 @@ struct Sender {
     /// The number of the first message in flight.
     first: u64,
     flights: VecDeque<Flight>,
-    share: Option<Share>,
-    held: bool,
+    cue: Cue,
 }
 
 impl Sender {
@@ -160,8 +160,7 @@ impl Broadcast {
                     id: Some(id),
                     first: 0,
                     flights: VecDeque::new(),
-                    share: self.turns.as_ref().map(share),
-                    held: false,
+                    cue: Cue::new(self.turns.as_ref().map(share)),
                 });
                 receiver.sender = Some(place);
             }
@@ -214,33 +213,16 @@ impl Broadcast {
         // Who sends is no receiver then; nobody is left if it is alone.
         let receivers = self.open - usize::from(self.to_others);
         loop {
-            let due = match (&sender.share, &self.turns, self.pace) {
-                (Some(share), Some(turns), _) => {
-                    let due = share.due(turns.schedule());
-                    if due > now || !shared.admits(due) {
-                        sender.held = false;
-                        return;
-                    }
-                    if sender.flights.len() >= IN_FLIGHT {
-                        sender.held = true;
-                        return;
-                    }
-                    due
-                }
-                (_, _, Pace::Closed(pipeline)) => {
-                    let over = shared.course.phase() >= Phase::Draining;
-                    if over || sender.flights.len() >= pipeline || !shared.admits(now) {
-                        return;
-                    }
-                    now
-                }
-                _ => return,
+            let in_flight = sender.flights.len();
+            let turns = self.turns.as_ref();
+            let Some(due) = sender.cue.due(shared, turns, self.pace, in_flight, now) else {
+                return;
             };
             if receivers == 0 {
                 return;
             }
             if !has_room(core, id) {
-                sender.held = true;
+                sender.cue.hold();
                 return;
             }
             let message = self
@@ -250,17 +232,13 @@ impl Broadcast {
                 // The connection is ending: `on_close` says how.
                 return;
             }
-            let answers = receivers as u64;
-            shared
-                .tally
-                .send(&shared.course, due, now, sender.held, answers);
+            let (held, answers) = (sender.cue.is_held(), receivers as u64);
+            shared.tally.send(&shared.course, due, now, held, answers);
             sender.flights.push_back(Flight {
                 due,
                 missing: receivers,
             });
-            if let Some(share) = &mut sender.share {
-                share.advance();
-            }
+            sender.cue.sent();
         }
     }
 
@@ -351,7 +329,7 @@ impl Broadcast {
         }
         if let Some(sender) = self.senders.iter_mut().find(|sender| sender.lane == lane) {
             sender.id = None;
-            sender.share = None;
+            sender.cue.share = None;
         }
         for place in 0..self.senders.len() {
             self.publish(shared, core, place, now);
@@ -366,7 +344,7 @@ impl Broadcast {
         let shares = self
             .senders
             .iter()
-            .filter_map(|sender| sender.share.as_ref());
+            .filter_map(|sender| sender.cue.share.as_ref());
         shares
             .map(|share| share.unsent(turns.schedule(), end))
             .sum()

@@ -9,9 +9,10 @@ use sockeye::{Chunk, ConnId, Core, Kind};
 
 use super::contents::Contents;
 use super::course::{Course, Phase};
+use super::cue::Cue;
 use super::fault::Fault;
 use super::fleet::Fleet;
-use super::load::{IN_FLIGHT, Shared, has_room};
+use super::load::{Shared, has_room};
 use super::plan::{Pace, Plan};
 use super::schedule::{Schedule, Share, Turns};
 
@@ -49,10 +50,7 @@ struct Lane {
     done: Option<u64>,
     /// Numbers of messages that were passed over and may still come.
     skipped: VecDeque<u64>,
-    /// Of an open loop: what it is to send when.
-    share: Option<Share>,
-    /// It could not send what was due.
-    held: bool,
+    cue: Cue,
     echo: Arriving,
 }
 
@@ -127,7 +125,7 @@ impl Echo {
             return;
         };
         if let Some(turns) = &self.turns {
-            lane.share = Some(Share::new(turns.schedule(), place, self.order.len(), now));
+            lane.cue.share = Some(Share::new(turns.schedule(), place, self.order.len(), now));
         }
     }
 
@@ -185,30 +183,13 @@ impl Echo {
         };
         let Some(id) = lane.id else { return };
         loop {
-            let due = match (&lane.share, &self.turns, self.pace) {
-                (Some(share), Some(turns), _) => {
-                    let due = share.due(turns.schedule());
-                    if due > now || !shared.admits(due) {
-                        lane.held = false;
-                        return;
-                    }
-                    if lane.flights.len() >= IN_FLIGHT {
-                        lane.held = true;
-                        return;
-                    }
-                    due
-                }
-                (_, _, Pace::Closed(pipeline)) => {
-                    let over = shared.course.phase() >= Phase::Draining;
-                    if over || lane.flights.len() >= pipeline || !shared.admits(now) {
-                        return;
-                    }
-                    now
-                }
-                _ => return,
+            let in_flight = lane.flights.len();
+            let turns = self.turns.as_ref();
+            let Some(due) = lane.cue.due(shared, turns, self.pace, in_flight, now) else {
+                return;
             };
             if !has_room(core, id) {
-                lane.held = true;
+                lane.cue.hold();
                 return;
             }
             let number = lane.number;
@@ -219,13 +200,12 @@ impl Echo {
                 // The connection is ending: `on_close` says how.
                 return;
             }
-            shared.tally.send(&shared.course, due, now, lane.held, 1);
+            let held = lane.cue.is_held();
+            shared.tally.send(&shared.course, due, now, held, 1);
             lane.number += 1;
             lane.flights.push_back(Flight { number, due });
             self.outstanding += 1;
-            if let Some(share) = &mut lane.share {
-                share.advance();
-            }
+            lane.cue.sent();
         }
     }
 
@@ -340,7 +320,7 @@ impl Echo {
         let (Some(turns), Some(end)) = (&self.turns, course.end()) else {
             return 0;
         };
-        let shares = self.lanes.iter().filter_map(|lane| lane.share.as_ref());
+        let shares = self.lanes.iter().filter_map(|lane| lane.cue.share.as_ref());
         shares
             .map(|share| share.unsent(turns.schedule(), end))
             .sum()

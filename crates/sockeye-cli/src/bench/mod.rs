@@ -12,6 +12,7 @@ mod churn;
 mod clock;
 mod contents;
 mod course;
+mod cue;
 mod echo;
 mod fault;
 mod fleet;
