@@ -8,6 +8,7 @@ use std::fs;
 
 use crate::command::{self, Failure};
 use crate::compile;
+use crate::network;
 use crate::setup;
 use crate::uwebsockets;
 use crate::workspace::Workspace;
@@ -33,7 +34,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<(), F
     let libraries = ["-lwebsockets", "-lcrypto"];
     compile::program(workspace, &source, "bench/peer-libwebsockets", &libraries)?;
     uwebsockets::peer(workspace)?;
-    let mut measure = workspace.command(workspace.target("release/bench-run"));
+    let mut measure = network::own(workspace, workspace.target("release/bench-run"));
     measure
         .arg("--programs")
         .arg(workspace.target("release"))

@@ -18,6 +18,7 @@ mod core;
 mod header;
 mod icount;
 mod msrv;
+mod network;
 mod setup;
 mod stage;
 mod tool;

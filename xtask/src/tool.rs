@@ -255,6 +255,12 @@ pub(crate) const BENCH_TOOLS: &[Tool] = &[
         packages: &["util-linux"],
         look: || found(&["taskset", "--version"]).and_then(|_| found(&["setpriv", "--version"])),
     },
+    Tool {
+        name: "ip",
+        stages: &[],
+        packages: &["iproute2"],
+        look: || found(&["ip", "-Version"]),
+    },
 ];
 
 /// The browser: what `CHROMIUM` names, else the first known name on PATH.

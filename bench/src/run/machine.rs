@@ -8,6 +8,8 @@ pub(crate) struct Machine {
     pub(crate) processor: String,
     pub(crate) cores: usize,
     pub(crate) kernel: String,
+    /// By which TCP decides how much it sends when.
+    pub(crate) congestion_control: String,
     /// Running and waiting processes over the last minute, before the first measurement.
     pub(crate) load: String,
 }
@@ -23,6 +25,9 @@ impl Machine {
             processor: model.map_or("unknown", |(_, name)| name).trim().to_owned(),
             cores: thread::available_parallelism().map_or(0, usize::from),
             kernel: line("/proc/sys/kernel/osrelease").trim().to_owned(),
+            congestion_control: line("/proc/sys/net/ipv4/tcp_congestion_control")
+                .trim()
+                .to_owned(),
             load: load(),
         }
     }

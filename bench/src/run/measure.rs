@@ -39,6 +39,15 @@ fn kind(cell: &Cell, peer: &Peer) -> Kind {
     (peer.name, cell.tls, cell.deflate())
 }
 
+/// Nobody is always the first or always behind the same neighbour.
+fn whose_turn(place: usize, round: usize, count: usize) -> usize {
+    let place = match round % 2 {
+        0 => place,
+        _ => count - 1 - place,
+    };
+    (place + round) % count
+}
+
 impl Rig {
     pub(crate) fn measure(
         &self,
@@ -61,9 +70,8 @@ impl Rig {
             println!("round {} of {rounds}", round + 1);
             for cell in cells.iter().filter(|cell| round < cell.rounds(rounds)) {
                 print!("  {:<24}", cell.name);
-                for index in 0..peers.len() {
-                    // Nobody is always the first or always behind the same neighbour.
-                    let peer = peers[(index + round) % peers.len()];
+                for place in 0..peers.len() {
+                    let peer = peers[whose_turn(place, round, peers.len())];
                     if !peer.does(cell) {
                         continue;
                     }
@@ -111,7 +119,7 @@ impl Rig {
         };
         let sample = self.load(cell, &server, seconds)?;
         let version = server.version.clone();
-        if !fresh {
+        if !fresh && server.rests() {
             servers.insert(key, server);
         }
         Ok((sample, version))
@@ -140,6 +148,34 @@ impl Rig {
             Ok(sample)
         } else {
             Err(Failure::new("nothing was measured"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_has_a_turn_in_every_round_and_changes_neighbours() {
+        let orders: Vec<Vec<_>> = (0..7)
+            .map(|round| (0..5).map(|place| whose_turn(place, round, 5)).collect())
+            .collect();
+        for order in &orders {
+            let mut sorted = order.clone();
+            sorted.sort_unstable();
+            assert_eq!(sorted, [0, 1, 2, 3, 4]);
+        }
+        for one in 0..5 {
+            let firsts = orders.iter().filter(|order| order[0] == one).count();
+            assert!(firsts < 4, "{one} is mostly first");
+            for other in 0..5 {
+                let behind = |order: &&Vec<usize>| order.windows(2).any(|two| two == [other, one]);
+                assert!(
+                    orders.iter().filter(behind).count() <= 4,
+                    "{one} behind {other}"
+                );
+            }
         }
     }
 }

@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use nix::time::{clock_getcpuclockid, clock_gettime};
+use nix::unistd::Pid;
 
 use crate::cell::Deflate;
 use crate::failure::Failure;
@@ -15,6 +18,11 @@ use crate::peer::Peer;
 
 /// How long a peer may take until it listens.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// A peer that needs no more than this in [`MOMENT`] is at rest.
+const NOTHING: Duration = Duration::from_micros(500);
+const MOMENT: Duration = Duration::from_millis(20);
+/// How long a peer may take to see to what a measurement has left it with.
+const AFTERMATH: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -71,6 +79,30 @@ impl Server {
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Waits until it has nothing more to do: some are busy with connections that have ended long
+    /// after those have, and who is measured next would have to share the core with them. False
+    /// if it does not come to rest.
+    pub(crate) fn rests(&self) -> bool {
+        let spent = || {
+            let clock = clock_getcpuclockid(Pid::from_raw(self.child.id().cast_signed())).ok()?;
+            clock_gettime(clock).ok().map(Duration::from)
+        };
+        let end = Instant::now() + AFTERMATH;
+        let mut before = spent();
+        while before.is_some() && Instant::now() < end {
+            thread::sleep(MOMENT);
+            let now = spent();
+            let used = now
+                .zip(before)
+                .map(|(now, before)| now.saturating_sub(before));
+            if used.is_some_and(|used| used <= NOTHING) {
+                return true;
+            }
+            before = now;
+        }
+        false
     }
 
     pub(crate) fn url(&self, path: &str) -> String {

@@ -88,8 +88,13 @@ fn machine(text: &mut String, results: &Results) {
     let machine = &results.machine;
     let _ = writeln!(
         text,
-        "{}, {} cores, Linux {}; load average {} before and {} after (the run itself makes up to 2).\n",
-        machine.processor, machine.cores, machine.kernel, machine.load, results.load_after
+        "{}, {} cores, Linux {}, TCP with {}; load average {} before and {} after (the run itself makes up to 2).\n",
+        machine.processor,
+        machine.cores,
+        machine.kernel,
+        machine.congestion_control,
+        machine.load,
+        results.load_after
     );
     for (peer, version) in &results.versions {
         let _ = writeln!(text, "- {peer}: {version}");
